@@ -1,0 +1,1 @@
+//! Lepus, a message broker.

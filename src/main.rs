@@ -1,0 +1,2 @@
+//! The `lepus` binary.
+fn main() {}
