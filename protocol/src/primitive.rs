@@ -6,7 +6,6 @@
 use nom::IResult;
 use nom::bytes::complete::take;
 use nom::error::{ErrorKind, ParseError};
-use nom::multi::length_data;
 
 use crate::short_str::ShortStr;
 
@@ -58,7 +57,21 @@ pub fn shortstr<'a, E: ParseError<&'a [u8]>>(input: &'a [u8]) -> IResult<&'a [u8
 /// A long string (§4.2.5.3): a long of length, then that many octets.
 #[inline]
 pub fn longstr<'a, E: ParseError<&'a [u8]>>(input: &'a [u8]) -> IResult<&'a [u8], &'a [u8], E> {
-    nom::Parser::parse(&mut length_data(long), input)
+    let (rest, length) = long(input)?;
+    take(length)(rest)
+}
+
+/// What a parser found, without nom's distinction of failures. Nothing here asks for more input, but some of nom's
+/// combinators do when octets are missing, and that must not turn into a panic.
+#[inline]
+pub(crate) fn finish<T, E>(parsed: Result<T, nom::Err<E>>) -> Result<T, E>
+where
+    E: for<'a> ParseError<&'a [u8]>,
+{
+    parsed.map_err(|error| match error {
+        nom::Err::Error(error) | nom::Err::Failure(error) => error,
+        nom::Err::Incomplete(_) => E::from_error_kind(&[], ErrorKind::Eof),
+    })
 }
 
 /// `N` bits in one octet, lowest first (§4.2.5.2); no method has more than eight in a row.

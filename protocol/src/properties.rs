@@ -8,14 +8,12 @@
 //! A flag of 1 says that its property is there; properties follow in the order of their flags, highest first. The
 //! lowest flag would announce a second flag word, which no client has a use for: the fourteen properties fit in one.
 
-use nom::Finish as _;
 use nom::Parser as _;
 use nom::combinator::recognize;
-use nom::multi::length_data;
 
 use crate::error::HeaderError;
 use crate::id::ClassId;
-use crate::primitive::{long, longlong, octet, put, short, shortstr};
+use crate::primitive::{finish, longlong, longstr, octet, put, short, shortstr};
 use crate::short_str::ShortStr;
 
 /// The payload of a header frame.
@@ -35,7 +33,7 @@ impl<'a> ContentHeader<'a> {
     /// # Errors
     /// [`HeaderError::Truncated`] or [`HeaderError::Weight`]; what is wrong with the properties shows later.
     pub fn parse(payload: &'a [u8]) -> Result<Self, HeaderError> {
-        let (properties, (class, weight, body_size)) = (short, short, longlong).parse(payload).finish()?;
+        let (properties, (class, weight, body_size)) = finish((short, short, longlong).parse(payload))?;
         // §4.2.6.1: "The weight field is unused and must be zero."
         if weight != 0 {
             return Err(HeaderError::Weight(weight));
@@ -72,13 +70,13 @@ macro_rules! properties {
             /// not look at the two flags without a property; here they are refused, since a consumer's library
             /// would wait for the second flag word that the lowest one announces.
             pub fn parse(raw: &'a [u8]) -> Result<Self, HeaderError> {
-                let (rest, flags) = short(raw).finish()?;
+                let (rest, flags) = finish(short(raw))?;
                 let mut properties = Self::default();
                 if flags & !KNOWN_FLAGS != 0 {
                     return Err(HeaderError::UnknownFlags(flags));
                 }
                 $(let rest = if flags & 1 << $bit == 0 { rest } else {
-                    let (rest, value) = $parse.parse(rest).finish()?;
+                    let (rest, value) = finish($parse.parse(rest))?;
                     properties.$field = Some(value);
                     rest
                 };)*
@@ -102,7 +100,7 @@ properties! {
     /// MIME encoding of the body.
     14 content_encoding: ShortStr<'a> = shortstr, put::shortstr;
     /// The header table, raw, its length included: for [`FieldTable::parse`](crate::FieldTable::parse).
-    13 headers: &'a [u8] = recognize(length_data(long)), put_raw;
+    13 headers: &'a [u8] = recognize(longstr), put_raw;
     /// 1 transient, 2 persistent.
     12 delivery_mode: u8 = octet, put::octet;
     /// Priority, 0 to 9 by the specification, to 255 by RabbitMQ.

@@ -71,10 +71,10 @@ impl FieldTable {
     /// Sets `name` to `value`: in its old place if it is there already, at the end otherwise. A name of more than
     /// 255 octets is cut.
     pub fn insert(&mut self, name: &str, value: impl Into<FieldValue>) {
-        let value = value.into();
-        match self.fields.iter_mut().find(|(known, _)| known == name) {
+        let (name, value) = (ShortStr::truncated(name), value.into());
+        match self.fields.iter_mut().find(|(known, _)| known.as_short_str() == name) {
             Some((_, old)) => *old = value,
-            None => self.fields.push((ShortStr::truncated(name).to_owned(), value)),
+            None => self.fields.push((name.to_owned(), value)),
         }
     }
 

@@ -3,19 +3,18 @@
 use nom::IResult;
 use nom::Parser as _;
 use nom::combinator::map;
-use nom::multi::length_data;
-use nom::{Finish as _, sequence::pair};
+use nom::sequence::pair;
 
 use super::{FIELDS_MAX, FieldTable, FieldValue, NESTING_MAX};
 use crate::error::TableError;
-use crate::primitive::{long, longlong, longstr, octet, short, shortstr};
+use crate::primitive::{finish, long, longlong, longstr, octet, short, shortstr};
 use crate::short_str::ShortString;
 
 type Parsed<'a, T> = IResult<&'a [u8], T, TableError>;
 
 /// The table at the head of `input`, and what follows it.
 pub(super) fn table(input: &[u8]) -> Result<(&[u8], FieldTable), TableError> {
-    Budget { fields: FIELDS_MAX, nesting: NESTING_MAX }.table(input).finish()
+    finish(Budget { fields: FIELDS_MAX, nesting: NESTING_MAX }.table(input))
 }
 
 /// What a table may still use up.
@@ -29,14 +28,14 @@ struct Budget {
 impl Budget {
     /// A length, then that many octets of fields.
     fn table<'a>(&mut self, input: &'a [u8]) -> Parsed<'a, FieldTable> {
-        let (rest, content) = length_data(long).parse(input)?;
+        let (rest, content) = longstr(input)?;
         let fields = self.nested(content, Self::field)?;
         Ok((rest, FieldTable { fields }))
     }
 
     /// A length, then that many octets of values.
     fn array<'a>(&mut self, input: &'a [u8]) -> Parsed<'a, Vec<FieldValue>> {
-        let (rest, content) = length_data(long).parse(input)?;
+        let (rest, content) = longstr(input)?;
         let values = self.nested(content, Self::value)?;
         Ok((rest, values))
     }

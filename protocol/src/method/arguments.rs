@@ -1,7 +1,7 @@
 //! Arguments of a method, read and written one after the other. Bits in a row share octets (§4.2.5.2), so both
 //! directions carry how many of the last octet are in use.
 
-use nom::{Finish as _, IResult};
+use nom::IResult;
 
 use crate::error::SyntaxError;
 use crate::field_table::FieldTable;
@@ -41,7 +41,7 @@ impl<'a> Reader<'a> {
         &mut self,
         parser: impl FnOnce(&'a [u8]) -> IResult<&'a [u8], T, SyntaxError>,
     ) -> Result<T, SyntaxError> {
-        let (rest, value) = parser(self.input).finish()?;
+        let (rest, value) = primitive::finish(parser(self.input))?;
         self.input = rest;
         self.bits_left = 0;
         Ok(value)
