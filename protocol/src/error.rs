@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::fmt;
 
-use nom::error::{ErrorKind, FromExternalError, ParseError};
+use nom::error::{ErrorKind, ParseError};
 
 use crate::field_table::{FIELDS_MAX, NESTING_MAX};
 use crate::id::{ClassId, MethodId};
@@ -205,10 +205,4 @@ macro_rules! truncated_in_nom {
     )*};
 }
 
-truncated_in_nom! { SyntaxError TableError HeaderError }
-
-impl<I> FromExternalError<I, Self> for TableError {
-    fn from_external_error(_: I, _: ErrorKind, error: Self) -> Self {
-        error
-    }
-}
+truncated_in_nom! { TableError HeaderError }

@@ -36,12 +36,13 @@ impl<'a> Reader<'a> {
         if self.input.is_empty() { Ok(()) } else { Err(SyntaxError::Trailing(self.input.len())) }
     }
 
+    /// All primitives fail for the same reason, so the parsers carry no error of their own.
     #[inline]
     fn take<T>(
         &mut self,
-        parser: impl FnOnce(&'a [u8]) -> IResult<&'a [u8], T, SyntaxError>,
+        parser: impl FnOnce(&'a [u8]) -> IResult<&'a [u8], T, ()>,
     ) -> Result<T, SyntaxError> {
-        let (rest, value) = primitive::finish(parser(self.input))?;
+        let Ok((rest, value)) = parser(self.input) else { return Err(SyntaxError::Truncated) };
         self.input = rest;
         self.bits_left = 0;
         Ok(value)

@@ -55,14 +55,14 @@ impl<'a> Method<'a> {
         let (input, (class, method)) = (short::<()>, short).parse(payload).map_err(|_| MethodError::NoIds)?;
         let (class, method) = (ClassId::new(class), MethodId::new(method));
         match class {
-            ClassId::BASIC => basic::Method::parse(method, input).map(Method::Basic),
-            ClassId::CONNECTION => connection::Method::parse(method, input).map(Method::Connection),
-            ClassId::CHANNEL => channel::Method::parse(method, input).map(Method::Channel),
-            ClassId::ACCESS => access::Method::parse(method, input).map(Method::Access),
-            ClassId::EXCHANGE => exchange::Method::parse(method, input).map(Method::Exchange),
-            ClassId::QUEUE => queue::Method::parse(method, input).map(Method::Queue),
-            ClassId::CONFIRM => confirm::Method::parse(method, input).map(Method::Confirm),
-            ClassId::TX => tx::Method::parse(method, input).map(Method::Tx),
+            ClassId::BASIC => basic::Method::parse(method, input),
+            ClassId::CONNECTION => connection::Method::parse(method, input),
+            ClassId::CHANNEL => channel::Method::parse(method, input),
+            ClassId::ACCESS => access::Method::parse(method, input),
+            ClassId::EXCHANGE => exchange::Method::parse(method, input),
+            ClassId::QUEUE => queue::Method::parse(method, input),
+            ClassId::CONFIRM => confirm::Method::parse(method, input),
+            ClassId::TX => tx::Method::parse(method, input),
             _ => Err(MethodError::Unknown { class, method }),
         }
     }

@@ -31,17 +31,22 @@ macro_rules! class {
         }
 
         impl $(<$class_lifetime>)? Method $(<$class_lifetime>)? {
+            /// Gives back the method of any class, so that it is written once, in its final place: a value that
+            /// is wrapped step by step costs more than its parsing.
             #[inline]
             pub(super) fn parse(
                 method: crate::id::MethodId,
-                input: & $($class_lifetime)? [u8],
-            ) -> Result<Self, crate::error::MethodError> {
+                input: &[u8],
+            ) -> Result<crate::method::Method<'_>, crate::error::MethodError> {
                 let class = crate::id::ClassId::$CLASS;
+                let syntax = |problem| crate::error::MethodError::Syntax { class, method, problem };
                 match method {
-                    $($Name::ID => $Name::parse(input).map(Self::$Name),)*
-                    _ => return Err(crate::error::MethodError::Unknown { class, method }),
+                    $($Name::ID => match $Name::parse(input) {
+                        Ok(method) => Ok(crate::method::Method::$Class(Method::$Name(method))),
+                        Err(problem) => Err(syntax(problem)),
+                    },)*
+                    _ => Err(crate::error::MethodError::Unknown { class, method }),
                 }
-                .map_err(|problem| crate::error::MethodError::Syntax { class, method, problem })
             }
 
             pub(super) const fn class_id(&self) -> crate::id::ClassId {
