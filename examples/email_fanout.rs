@@ -39,7 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[tokio::main]
 async fn main() -> Outcome {
     let uri = std::env::var("LEPUS_URI").unwrap_or_else(|_| "amqp://guest:guest@127.0.0.1:5672".into());
-    timeout(PATIENCE, run(&uri)).await?
+    run(&uri).await
 }
 
 async fn run(uri: &str) -> Outcome {
@@ -55,10 +55,10 @@ async fn run(uri: &str) -> Outcome {
         )
         .await?;
 
-    let outcome = register_users(uri, &channel).await;
+    let outcome = timeout(PATIENCE, register_users(uri, &channel)).await;
 
     channel.exchange_delete(EXCHANGE.into(), ExchangeDeleteOptions::default()).await?;
-    outcome?;
+    outcome.map_err(|_| "promise broken: it did not end in time")??;
     connection.close(200, "done".into()).await?;
     Ok(())
 }

@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[tokio::main]
 async fn main() -> Outcome {
     let uri = std::env::var("LEPUS_URI").unwrap_or_else(|_| "amqp://guest:guest@127.0.0.1:5672".into());
-    timeout(PATIENCE, run(&uri)).await?
+    timeout(PATIENCE, run(&uri)).await.map_err(|_| "promise broken: it did not end in time")?
 }
 
 async fn run(uri: &str) -> Outcome {
