@@ -2,6 +2,7 @@
 
 import re
 import time
+from contextlib import contextmanager
 
 import pika
 import pytest
@@ -42,21 +43,18 @@ def wait_until(connection, condition):
         connection.process_data_events(0.05)
 
 
+@contextmanager
 def refused(code, pattern, kind=pika.exceptions.ChannelClosedByBroker):
     """Expect the broker to close the channel (or the connection) with this code and text."""
-    return _Refusal(code, pattern, kind)
+    with pytest.raises(kind) as raised:
+        yield
+    assert raised.value.reply_code == code
+    assert re.search(pattern, raised.value.reply_text), raised.value.reply_text
 
 
-class _Refusal:
-    def __init__(self, code, pattern, kind):
-        self.code, self.pattern, self.raised = code, pattern, pytest.raises(kind)
-
-    def __enter__(self):
-        self.info = self.raised.__enter__()
-        return self.info
-
-    def __exit__(self, *exception):
-        handled = self.raised.__exit__(*exception)
-        assert self.info.value.reply_code == self.code
-        assert re.search(self.pattern, self.info.value.reply_text), self.info.value.reply_text
-        return handled
+@contextmanager
+def not_opened(kind, code, text):
+    """Expect that the connection is closed while it opens; pika wraps the code and text in an error of its own."""
+    with pytest.raises(kind) as raised:
+        yield
+    assert f"({code}) '{text}'" in str(raised.value)
