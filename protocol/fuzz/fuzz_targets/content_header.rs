@@ -1,6 +1,4 @@
 //! The payload of a header frame, down to its header table. What parses must encode to the very same octets.
-//!
-//!     cargo +nightly fuzz run content_header fuzz/corpus/content_header fuzz/seeds/content_header
 #![no_main]
 
 use lepus_protocol::{ContentHeader, FieldTable, Properties};

@@ -1,6 +1,4 @@
 //! A field table, its length included. What parses must encode to octets that mean the same.
-//!
-//!     cargo +nightly fuzz run field_table fuzz/corpus/field_table fuzz/seeds/field_table
 #![no_main]
 
 use lepus_protocol::FieldTable;

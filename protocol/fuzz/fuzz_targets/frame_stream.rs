@@ -1,7 +1,5 @@
 //! A connection's first octets as a server sees them: protocol header, frames, payloads.
 //!
-//!     cargo +nightly fuzz run frame_stream fuzz/corpus/frame_stream fuzz/seeds/frame_stream
-//!
 //! The first four octets of the input are `frame_max`; the rest is the stream.
 #![no_main]
 

@@ -1,6 +1,4 @@
 //! The payload of a method frame. What parses must mean the same when it is encoded and parsed again.
-//!
-//!     cargo +nightly fuzz run method fuzz/corpus/method fuzz/seeds/method
 #![no_main]
 
 use lepus_protocol::{ChannelId, Frame, Method, decode};

@@ -14,13 +14,12 @@ type Parsed<'a, T> = IResult<&'a [u8], T, TableError>;
 
 /// The table at the head of `input`, and what follows it.
 pub(super) fn table(input: &[u8]) -> Result<(&[u8], FieldTable), TableError> {
-    finish(Budget::WHOLE.table(input))
+    finish(Budget::new().table(input))
 }
 
 /// The table whose fields are all of `input`.
 pub(super) fn fields(input: &[u8]) -> Result<FieldTable, TableError> {
-    let mut budget = Budget::WHOLE;
-    finish(budget.nested(input, Budget::field)).map(|fields| FieldTable { fields })
+    finish(Budget::new().nested(input, Budget::field)).map(|fields| FieldTable { fields })
 }
 
 /// What a table may still use up.
@@ -32,7 +31,9 @@ struct Budget {
 }
 
 impl Budget {
-    const WHOLE: Self = Self { fields: FIELDS_MAX, nesting: NESTING_MAX };
+    const fn new() -> Self {
+        Self { fields: FIELDS_MAX, nesting: NESTING_MAX }
+    }
 
     /// A length, then that many octets of fields.
     fn table<'a>(&mut self, input: &'a [u8]) -> Parsed<'a, FieldTable> {
