@@ -153,12 +153,8 @@ impl Channel {
             }
             // The client's answer to a cancel from the server; nothing is left to do.
             basic::Method::CancelOk(_) => Ok(()),
-            basic::Method::RecoverAsync(recover) => self.recover(recover.requeue, now),
-            basic::Method::Recover(recover) => {
-                self.recover(recover.requeue, now)?;
-                self.reply(basic::RecoverOk);
-                Ok(())
-            }
+            basic::Method::RecoverAsync(recover) => self.recover(recover.requeue, None, now),
+            basic::Method::Recover(recover) => self.recover(recover.requeue, Some(basic::RecoverOk), now),
             basic::Method::QosOk(_)
             | basic::Method::ConsumeOk(_)
             | basic::Method::Return(_)

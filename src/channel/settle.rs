@@ -23,12 +23,21 @@ impl Channel {
         self.settle(reject.delivery_tag, false, refusal(reject.requeue), now)
     }
 
-    /// All unsettled deliveries go back to their queues (RabbitMQ: only with requeue).
-    pub(super) fn recover(&mut self, requeue: bool, now: Timestamp) -> Result<(), Exception> {
+    /// All unsettled deliveries go back to their queues (RabbitMQ: only with requeue). The answer, if one is wanted,
+    /// goes out before the messages do again: clients forget at this point what they hold.
+    pub(super) fn recover(
+        &mut self,
+        requeue: bool,
+        answer: Option<basic::RecoverOk>,
+        now: Timestamp,
+    ) -> Result<(), Exception> {
         if !requeue {
             return Err(not_implemented("requeue=false"));
         }
         let deliveries = self.deliveries.take_through(DeliveryTag::ALL).unwrap_or_default();
+        if let Some(answer) = answer {
+            self.reply(answer);
+        }
         self.settle_all(deliveries, Settlement::Requeue, now);
         Ok(())
     }
