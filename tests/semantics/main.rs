@@ -1,0 +1,15 @@
+//! Dialogues: what goes over the wire, promise by promise. A test is named by its promise.
+//!
+//! They run against the broker in this process. With `LEPUS_TEST_BROKER=host:port` they run against a broker that is
+//! already there, to check the dialogues themselves; those that need a configuration of their own are skipped then.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "in a test a panic is the report"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod queues;
