@@ -12,4 +12,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod arguments;
+mod bindings;
+mod exchanges;
 mod queues;
