@@ -12,7 +12,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod ack;
 mod arguments;
 mod bindings;
+mod consume;
 mod exchanges;
+mod get;
 mod queues;
