@@ -1,6 +1,6 @@
 //! One connection to the broker, and what a test expects to see on it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt::{Debug, Display};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -263,16 +263,18 @@ impl Peer {
         self.same("delivery-tag", &ack.number("delivery-tag"), &tag);
     }
 
-    /// Confirms of all up to `last`, however coalesced, in order.
+    /// Confirms of all from `first` to `last`, each once, however coalesced.
     pub(crate) async fn expect_confirms(&mut self, channel: u16, first: u64, last: u64) {
-        let mut next = first;
-        while next <= last {
+        let mut outstanding: BTreeSet<u64> = (first..=last).collect();
+        while !outstanding.is_empty() {
             let ack = self.expect(channel, "basic.ack").await;
             let tag = ack.number("delivery-tag");
-            if tag < next || (tag > next && !ack.is("multiple")) {
-                self.fail(format!("expected a confirm of {next}"));
+            if !outstanding.remove(&tag) {
+                self.fail(format!("{tag} is confirmed twice"));
             }
-            next = tag + 1;
+            if ack.is("multiple") {
+                outstanding = outstanding.split_off(&tag);
+            }
         }
     }
 
@@ -333,6 +335,36 @@ impl Peer {
             Ok(Some(_)) => self.fail("expected the end of the socket"),
             Err(_) => self.fail("expected the end of the socket, but it stays open"),
         }
+    }
+
+    /// A method, whatever heartbeats come before it.
+    pub(crate) async fn expect_past_heartbeats(&mut self, channel: u16, name: &str) -> Method {
+        loop {
+            let frame = self.expect_frame().await;
+            match Method::decode(&frame.payload) {
+                Some(method) if frame.channel == channel && method.name == name => return method,
+                _ if frame.kind == wire::HEARTBEAT => {}
+                _ => self.fail(format!("expected {name}")),
+            }
+        }
+    }
+
+    /// The socket ends with nothing but heartbeats on it.
+    pub(crate) async fn expect_heartbeats_then_eof(&mut self) {
+        loop {
+            match timeout(PATIENCE, self.next_frame()).await {
+                Ok(None) => return,
+                Ok(Some(frame)) if frame.kind == wire::HEARTBEAT => {}
+                Ok(Some(_)) => self.fail("expected the end of the socket"),
+                Err(_) => self.fail("expected the end of the socket, but it stays open"),
+            }
+        }
+    }
+
+    /// Whether the broker answers the protocol header with connection.start.
+    pub(crate) async fn is_welcome(&mut self) -> bool {
+        self.try_send_bytes(PROTOCOL_HEADER).await.is_ok()
+            && matches!(timeout(PATIENCE, self.next_frame()).await, Ok(Some(_)))
     }
 
     /// All bytes up to the socket's end.
