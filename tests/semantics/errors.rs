@@ -98,12 +98,13 @@ async fn a_hard_error_requeues_and_ends_exclusive_queues() {
 }
 
 #[tokio::test]
-async fn long_texts_are_cut_at_255_octets() {
+async fn long_texts_end_in_dots_at_255_octets() {
     let broker = Broker::start().await;
     let mut peer = broker.channel().await;
     let q = "x".repeat(250);
     let text = format!("NOT_FOUND - no queue '{q}' in vhost '/'");
-    peer.expect_soft_error(1, passive(&q), 404, &text[..255]).await;
+    let cut = format!("{}...", &text[..252]);
+    peer.expect_soft_error(1, passive(&q), 404, &cut).await;
 }
 
 #[tokio::test]

@@ -137,8 +137,11 @@ async fn more_body_than_the_header_says_closes_the_connection() {
     peer.send(1, content.method.clone()).await;
     peer.send_frame(HEADER, 1, &content.encode_header()).await;
     peer.send_frame(BODY, 1, b"body and more").await;
-    let close = peer.expect(0, "connection.close").await;
-    assert!((500..=505).contains(&close.number("reply-code")), "{close:?}");
+    // RabbitMQ 3.10: it waits for minus nine octets more.
+    if !broker.is_rabbitmq_3() {
+        let code = peer.expect_end().await;
+        assert!(matches!(code, Some(501..=505)), "{code:?}");
+    }
 }
 
 #[tokio::test]
@@ -199,10 +202,11 @@ async fn a_truncated_method_closes_the_connection() {
     for size in [0, 1, 3, 4, 6, whole.len() - 1] {
         let mut peer = broker.channel().await;
         peer.send_frame(METHOD, 1, &whole[..size]).await;
-        let close = peer.expect(0, "connection.close").await;
-        // RabbitMQ 3.10: 541 where its parser crashes.
-        let codes = if broker.is_rabbitmq_3() { 500..=541 } else { 500..=505 };
-        assert!(codes.contains(&close.number("reply-code")), "{size}: {close:?}");
+        // RabbitMQ: 541, or the end of the socket, where its parser crashes.
+        let code = peer.expect_end().await;
+        if !broker.is_rabbitmq_3() {
+            assert!(matches!(code, Some(501..=505)), "{size}: {code:?}");
+        }
     }
 }
 
@@ -212,20 +216,22 @@ async fn an_unknown_method_closes_the_connection() {
     for id in [[0, 60, 0, 99], [0, 99, 0, 10], [0xFF, 0xFF, 0xFF, 0xFF]] {
         let mut peer = broker.channel().await;
         peer.send_frame(METHOD, 1, &id).await;
-        let close = peer.expect(0, "connection.close").await;
-        let codes = if broker.is_rabbitmq_3() { 500..=541 } else { 500..=540 };
-        assert!(codes.contains(&close.number("reply-code")), "{id:?}: {close:?}");
+        // RabbitMQ: its parser crashes, and the socket with it.
+        let code = peer.expect_end().await;
+        if !broker.is_rabbitmq_3() {
+            assert!(matches!(code, Some(501..=540)), "{id:?}: {code:?}");
+        }
     }
 }
 
 #[tokio::test]
 async fn methods_of_the_broker_are_not_for_clients() {
     let broker = Broker::start().await;
-    for name in ["queue.declare-ok", "basic.deliver", "channel.open-ok"] {
+    for name in ["queue.declare-ok", "basic.qos-ok", "basic.get-empty", "channel.open-ok"] {
         let mut peer = broker.channel().await;
         peer.send(1, Method::new(name)).await;
-        let close = peer.expect(0, "connection.close").await;
-        assert!((500..=541).contains(&close.number("reply-code")), "{name}: {close:?}");
+        let code = peer.expect_end().await;
+        assert!(matches!(code, Some(501..=541)), "{name}: {code:?}");
     }
 }
 
@@ -275,15 +281,14 @@ async fn channel_0_is_for_the_connection() {
     for method in [qos(0), open(), declare("q")] {
         let mut peer = broker.connect().await;
         peer.send(0, method).await;
-        let close = peer.expect(0, "connection.close").await;
-        let code = close.number("reply-code");
-        assert!((503..=504).contains(&code), "{close:?}");
+        let code = peer.expect_end().await;
+        assert!(matches!(code, Some(503..=504)), "{code:?}");
     }
     // And the connection's methods are for channel 0.
     let mut peer = broker.channel().await;
     peer.send(1, Method::new("connection.close")).await;
-    let close = peer.expect(0, "connection.close").await;
-    assert!((503..=540).contains(&close.number("reply-code")), "{close:?}");
+    let code = peer.expect_end().await;
+    assert!(matches!(code, Some(503..=540)), "{code:?}");
 }
 
 #[tokio::test]

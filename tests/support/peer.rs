@@ -337,6 +337,20 @@ impl Peer {
         }
     }
 
+    /// The connection ends: with the reply code of connection.close, or without a word.
+    pub(crate) async fn expect_end(&mut self) -> Option<u64> {
+        let Ok(frame) = timeout(PATIENCE, self.next_frame()).await else {
+            self.fail("expected the end of the connection, but nothing came")
+        };
+        let method = Method::decode(&frame?.payload);
+        let Some(close) = method.filter(|method| method.name == "connection.close") else {
+            self.fail("expected the end of the connection")
+        };
+        self.send(0, Method::new("connection.close-ok")).await;
+        self.expect_eof().await;
+        Some(close.number("reply-code"))
+    }
+
     /// A method, whatever heartbeats come before it.
     pub(crate) async fn expect_past_heartbeats(&mut self, channel: u16, name: &str) -> Method {
         loop {
