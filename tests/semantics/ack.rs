@@ -38,14 +38,14 @@ async fn delivery_tags_count_from_one_on_each_channel_for_deliver_and_get() {
     let broker = Broker::start().await;
     let mut peer = broker.channel().await;
     let q = queue_of(&mut peer, &["a", "b", "c", "d"]).await;
-    let tags = [
-        peer.expect_get(1, &q, "a").await.delivery_tag(),
-        peer.expect_get(1, &q, "b").await.delivery_tag(),
-    ];
+    let tags =
+        [peer.expect_get(1, &q, "a").await.delivery_tag(), peer.expect_get(1, &q, "b").await.delivery_tag()];
     assert_eq!(tags, [1, 2]);
     peer.call(1, consume(&q, "c")).await;
-    let tags =
-        [peer.expect_delivery(1, "c").await.delivery_tag(), peer.expect_delivery(1, "d").await.delivery_tag()];
+    let tags = [
+        peer.expect_delivery(1, "c").await.delivery_tag(),
+        peer.expect_delivery(1, "d").await.delivery_tag(),
+    ];
     assert_eq!(tags, [3, 4]);
     peer.open(2).await;
     peer.call(1, cancel("c")).await;

@@ -92,7 +92,8 @@ async fn a_body_without_a_header_is_505() {
     let mut peer = broker.channel().await;
     peer.send(1, publish("", "q", "body").method).await;
     peer.send_frame(BODY, 1, b"body").await;
-    let text = "UNEXPECTED_FRAME - expected content header for class 60, got non content header frame instead";
+    let text =
+        "UNEXPECTED_FRAME - expected content header for class 60, got non content header frame instead";
     peer.expect_connection_close(505, text, (60, 40)).await;
 }
 
@@ -116,7 +117,8 @@ async fn a_method_where_content_is_due_is_505() {
     let mut peer = broker.channel().await;
     peer.send(1, publish("", "q", "body").method).await;
     peer.send(1, qos(0)).await;
-    let text = "UNEXPECTED_FRAME - expected content header for class 60, got non content header frame instead";
+    let text =
+        "UNEXPECTED_FRAME - expected content header for class 60, got non content header frame instead";
     peer.expect_connection_close(505, text, (60, 40)).await;
     // Where the body is due.
     let mut peer = broker.channel().await;

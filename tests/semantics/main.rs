@@ -13,6 +13,7 @@
 mod support;
 
 mod ack;
+mod alarms;
 mod arguments;
 mod bindings;
 mod consume;
@@ -21,6 +22,8 @@ mod exchanges;
 mod frames;
 mod get;
 mod handshake;
+mod limits;
+mod misuse;
 mod publish;
 mod queues;
 mod reply_to;

@@ -280,7 +280,9 @@ async fn an_expired_message_is_dead_lettered() {
 
 #[tokio::test]
 async fn a_message_over_the_limit_is_406() {
-    let Some(broker) = Broker::start_with(|config| config.limits.message_size_max = 1000).await else { return };
+    let Some(broker) = Broker::start_with(|config| config.limits.message_size_max = 1000).await else {
+        return;
+    };
     let mut peer = broker.channel().await;
     let q = queue(&mut peer).await;
     let mut content = publish("", &q, "");
@@ -295,7 +297,9 @@ async fn a_message_over_the_limit_is_406() {
 
 #[tokio::test]
 async fn a_size_over_the_limit_is_refused_before_the_body() {
-    let Some(broker) = Broker::start_with(|config| config.limits.message_size_max = 1000).await else { return };
+    let Some(broker) = Broker::start_with(|config| config.limits.message_size_max = 1000).await else {
+        return;
+    };
     let mut peer = broker.channel().await;
     // An exabyte is announced; none of it comes.
     let content = publish("", "q", "");

@@ -218,7 +218,8 @@ async fn integers_of_the_same_value_are_equivalent_whatever_their_width() {
     let q = unique("q");
     let plain = declare(&q).flag("exclusive");
     peer.call(1, plain.clone().arg("x-message-ttl", 100)).await;
-    for value in [Value::I8(100), Value::U8(100), Value::I16(100), Value::U16(100), Value::U32(100), Value::I64(100)]
+    for value in
+        [Value::I8(100), Value::U8(100), Value::I16(100), Value::U16(100), Value::U32(100), Value::I64(100)]
     {
         peer.call(1, plain.clone().arg("x-message-ttl", value)).await;
     }

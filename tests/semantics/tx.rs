@@ -168,3 +168,31 @@ async fn a_message_that_expires_in_the_transaction_counts_from_commit() {
     peer.call(1, commit()).await;
     peer.expect_get(1, &q, "a").await;
 }
+
+#[tokio::test]
+async fn a_publication_behind_a_pending_commit_is_in_the_next_transaction_or_504() {
+    let broker = Broker::start().await;
+    let mut other = broker.channel().await;
+    let mut peer = broker.channel().await;
+    let q = unique("q");
+    other.call(1, declare(&q).flag("durable")).await;
+    peer.call(1, tx_select()).await;
+    peer.publish(1, publish("", &q, "first").property("delivery-mode", 2)).await;
+    peer.send(1, commit()).await;
+    peer.publish(1, publish("", &q, "second").property("delivery-mode", 2)).await;
+    peer.send(1, rollback()).await;
+    // RabbitMQ: 504 while the commit waits for the disk, else as if one after the other.
+    let frame = peer.expect_frame().await;
+    let answer = Method::decode(&frame.payload).unwrap();
+    if answer.name == "tx.commit-ok" {
+        peer.expect(1, "tx.rollback-ok").await;
+    } else {
+        peer.same("reply-code", &answer.number("reply-code"), &504);
+    }
+    // Whatever became of the channel, the first is there and the second is not.
+    other.call(1, consume(&q, "c").flag("no-ack")).await;
+    other.expect_delivery(1, "first").await;
+    other.expect_counts(1, &q, 0, 1).await;
+    other.call(1, cancel("c")).await;
+    other.call(1, delete(&q)).await;
+}

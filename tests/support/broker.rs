@@ -71,6 +71,14 @@ impl Broker {
         peer
     }
 
+    /// As `channel`, for a peer that will not read.
+    pub(crate) async fn channel_with_small_window(&self) -> Peer {
+        let mut peer = Peer::dial_with_small_window(self.address).await;
+        peer.handshake().await;
+        peer.open(1).await;
+        peer
+    }
+
     /// Ends the broker as a signal would; nothing to do for a remote one.
     pub(crate) async fn shutdown(self) {
         if let Some(app) = self.app {

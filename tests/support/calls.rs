@@ -20,17 +20,11 @@ pub(crate) fn passive(queue: &str) -> Method {
 }
 
 pub(crate) fn bind(queue: &str, exchange: &str, key: &str) -> Method {
-    Method::new("queue.bind")
-        .set("queue", queue)
-        .set("exchange", exchange)
-        .set("routing-key", key)
+    Method::new("queue.bind").set("queue", queue).set("exchange", exchange).set("routing-key", key)
 }
 
 pub(crate) fn unbind(queue: &str, exchange: &str, key: &str) -> Method {
-    Method::new("queue.unbind")
-        .set("queue", queue)
-        .set("exchange", exchange)
-        .set("routing-key", key)
+    Method::new("queue.unbind").set("queue", queue).set("exchange", exchange).set("routing-key", key)
 }
 
 pub(crate) fn purge(queue: &str) -> Method {
@@ -42,9 +36,7 @@ pub(crate) fn delete(queue: &str) -> Method {
 }
 
 pub(crate) fn declare_exchange(exchange: &str, kind: &str) -> Method {
-    Method::new("exchange.declare")
-        .set("exchange", exchange)
-        .set("type", kind)
+    Method::new("exchange.declare").set("exchange", exchange).set("type", kind)
 }
 
 pub(crate) fn delete_exchange(exchange: &str) -> Method {
@@ -52,10 +44,7 @@ pub(crate) fn delete_exchange(exchange: &str) -> Method {
 }
 
 pub(crate) fn bind_exchange(destination: &str, source: &str, key: &str) -> Method {
-    Method::new("exchange.bind")
-        .set("destination", destination)
-        .set("source", source)
-        .set("routing-key", key)
+    Method::new("exchange.bind").set("destination", destination).set("source", source).set("routing-key", key)
 }
 
 pub(crate) fn unbind_exchange(destination: &str, source: &str, key: &str) -> Method {
@@ -66,9 +55,7 @@ pub(crate) fn unbind_exchange(destination: &str, source: &str, key: &str) -> Met
 }
 
 pub(crate) fn consume(queue: &str, tag: &str) -> Method {
-    Method::new("basic.consume")
-        .set("queue", queue)
-        .set("consumer-tag", tag)
+    Method::new("basic.consume").set("queue", queue).set("consumer-tag", tag)
 }
 
 pub(crate) fn cancel(tag: &str) -> Method {
@@ -125,9 +112,7 @@ pub(crate) fn close_channel() -> Method {
 
 pub(crate) fn publish(exchange: &str, key: &str, body: &str) -> Content {
     Content {
-        method: Method::new("basic.publish")
-            .set("exchange", exchange)
-            .set("routing-key", key),
+        method: Method::new("basic.publish").set("exchange", exchange).set("routing-key", key),
         properties: Table::default(),
         body: body.into(),
     }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use super::wire::{self, Content, Method, Table, Value};
@@ -75,9 +75,25 @@ pub(crate) struct Peer {
 /// Connecting.
 impl Peer {
     pub(crate) async fn dial(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.unwrap();
+        Self::on(TcpStream::connect(address).await.unwrap())
+    }
+
+    /// A peer that takes in little more than what it reads.
+    pub(crate) async fn dial_with_small_window(address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        Self::on(socket.connect(address).await.unwrap())
+    }
+
+    fn on(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
-        Self { stream, received: VecDeque::new(), transcript: VecDeque::new(), frame_max: 131_072, is_rabbitmq_3: false }
+        Self {
+            stream,
+            received: VecDeque::new(),
+            transcript: VecDeque::new(),
+            frame_max: 131_072,
+            is_rabbitmq_3: false,
+        }
     }
 
     /// Sends the protocol header and returns connection.start.
@@ -349,6 +365,14 @@ impl Peer {
         self.send(0, Method::new("connection.close-ok")).await;
         self.expect_eof().await;
         Some(close.number("reply-code"))
+    }
+
+    /// As `expect_end`, where unread bytes may make the socket's end a reset that swallows the last frames.
+    pub(crate) async fn expect_abrupt_end(&mut self) -> Option<u64> {
+        let Ok(frame) = timeout(PATIENCE, self.next_frame()).await else {
+            self.fail("expected the end of the connection, but nothing came")
+        };
+        Method::decode(&frame?.payload).map(|close| close.number("reply-code"))
     }
 
     /// A method, whatever heartbeats come before it.

@@ -15,7 +15,12 @@ pub(crate) const END: u8 = 0xCE;
 /// Name, class, method, and the arguments in order. Domains: `o` octet, `h` short, `l` long, `L` longlong, `b` bit,
 /// `s` shortstr, `S` longstr, `T` table.
 const METHODS: &[(&str, u16, u16, &str)] = &[
-    ("connection.start", 10, 10, "o:version-major o:version-minor T:server-properties S:mechanisms S:locales"),
+    (
+        "connection.start",
+        10,
+        10,
+        "o:version-major o:version-minor T:server-properties S:mechanisms S:locales",
+    ),
     ("connection.start-ok", 10, 11, "T:client-properties s:mechanism S:response s:locale"),
     ("connection.secure", 10, 20, "S:challenge"),
     ("connection.secure-ok", 10, 21, "S:response"),
@@ -103,9 +108,7 @@ const PROPERTIES: &str = "s:content-type s:content-encoding T:headers o:delivery
      s:reply-to s:expiration s:message-id L:timestamp s:type s:user-id s:app-id s:cluster-id";
 
 fn fields(signature: &'static str) -> impl Iterator<Item = (char, &'static str)> {
-    signature
-        .split_whitespace()
-        .map(|field| (field.chars().next().unwrap(), &field[2..]))
+    signature.split_whitespace().map(|field| (field.chars().next().unwrap(), &field[2..]))
 }
 
 /// A value of a field table, a method argument or a property.
@@ -146,16 +149,12 @@ impl Value {
     }
 
     pub(crate) fn text(&self) -> String {
-        let Self::Text(bytes) = self else {
-            panic!("{self:?} is not a text")
-        };
+        let Self::Text(bytes) = self else { panic!("{self:?} is not a text") };
         String::from_utf8_lossy(bytes).into_owned()
     }
 
     pub(crate) fn table(&self) -> &Table {
-        let Self::Table(table) = self else {
-            panic!("{self:?} is not a table")
-        };
+        let Self::Table(table) = self else { panic!("{self:?} is not a table") };
         table
     }
 }
@@ -173,7 +172,9 @@ impl fmt::Debug for Value {
             Self::I64(value) => value.fmt(f),
             Self::U64(value) => value.fmt(f),
             Self::F64(value) => value.fmt(f),
-            Self::Text(bytes) | Self::Bytes(bytes) => String::from_utf8_lossy(&bytes[..bytes.len().min(300)]).fmt(f),
+            Self::Text(bytes) | Self::Bytes(bytes) => {
+                String::from_utf8_lossy(&bytes[..bytes.len().min(300)]).fmt(f)
+            }
             Self::Array(values) => values.fmt(f),
             Self::Time(value) => write!(f, "@{value}"),
             Self::Table(table) => table.fmt(f),
@@ -259,9 +260,7 @@ impl Table {
 
 impl fmt::Debug for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map()
-            .entries(self.0.iter().map(|(name, value)| (name, value)))
-            .finish()
+        f.debug_map().entries(self.0.iter().map(|(name, value)| (name, value))).finish()
     }
 }
 
@@ -278,12 +277,7 @@ impl Method {
     pub(crate) fn new(name: &str) -> Self {
         let found = METHODS.iter().find(|method| method.0 == name);
         let (name, class, method, signature) = *found.unwrap_or_else(|| panic!("no method is named {name}"));
-        Self {
-            name,
-            id: (class, method),
-            signature,
-            arguments: Vec::new(),
-        }
+        Self { name, id: (class, method), signature, arguments: Vec::new() }
     }
 
     pub(crate) fn set(mut self, field: &str, value: impl Into<Value>) -> Self {
@@ -308,15 +302,11 @@ impl Method {
     }
 
     fn get(&self, field: &str) -> Option<&Value> {
-        self.arguments
-            .iter()
-            .find(|(name, _)| *name == field)
-            .map(|(_, value)| value)
+        self.arguments.iter().find(|(name, _)| *name == field).map(|(_, value)| value)
     }
 
     fn value(&self, field: &str) -> &Value {
-        self.get(field)
-            .unwrap_or_else(|| panic!("{} carries no {field}", self.name))
+        self.get(field).unwrap_or_else(|| panic!("{} carries no {field}", self.name))
     }
 
     pub(crate) fn number(&self, field: &str) -> u64 {
@@ -372,12 +362,7 @@ impl Method {
                 bit = 8;
             }
         }
-        reader.0.is_empty().then_some(Self {
-            name,
-            id,
-            signature,
-            arguments,
-        })
+        reader.0.is_empty().then_some(Self { name, id, signature, arguments })
     }
 }
 
@@ -406,10 +391,7 @@ impl Content {
     }
 
     pub(crate) fn property(mut self, name: &str, value: impl Into<Value>) -> Self {
-        assert!(
-            fields(PROPERTIES).any(|(_, known)| known == name),
-            "no property is named {name}"
-        );
+        assert!(fields(PROPERTIES).any(|(_, known)| known == name), "no property is named {name}");
         self.properties = self.properties.with(name, value);
         self
     }
