@@ -6,7 +6,8 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
-    reason = "in a test a panic is the report"
+    clippy::print_stdout,
+    reason = "in a test a panic is the report, and a skipped one says so"
 )]
 
 #[path = "../support/mod.rs"]

@@ -268,11 +268,6 @@ impl Peer {
         self.expect(channel, "basic.get-empty").await;
     }
 
-    /// Nothing is under way to this channel from the queue: the answer to a question to the queue comes next.
-    pub(crate) async fn expect_no_delivery(&mut self, channel: u16, queue: &str) {
-        self.call(channel, passive(queue)).await;
-    }
-
     /// A publisher confirm.
     pub(crate) async fn expect_confirm(&mut self, channel: u16, tag: u64) {
         let ack = self.expect(channel, "basic.ack").await;
@@ -447,7 +442,7 @@ impl Peer {
 
     /// Reads what has come; `false` at the end of the socket, also where the broker resets it.
     async fn read_some(&mut self) -> bool {
-        let mut buffer = [0; 16384];
+        let mut buffer = vec![0; 16384];
         match self.stream.read(&mut buffer).await {
             Ok(0) | Err(_) => false,
             Ok(count) => {
