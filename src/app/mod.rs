@@ -1,0 +1,90 @@
+//! The one place that wires the parts together: a [`Config`] in, a running broker out.
+
+pub mod telemetry;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::auth::Authority;
+use crate::broker::Broker;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::connection::Settings;
+use crate::server::Server;
+
+/// A running broker.
+#[derive(Debug)]
+pub struct App {
+    broker: Arc<Broker>,
+    addresses: Vec<SocketAddr>,
+    stopping: CancellationToken,
+    tasks: TaskTracker,
+    timers: JoinHandle<()>,
+    drain_timeout: Duration,
+}
+
+impl App {
+    /// Starts the broker: listens, then serves in the background.
+    ///
+    /// # Errors
+    /// When an address cannot be listened on.
+    pub async fn start(config: Config) -> io::Result<Self> {
+        let mut listeners = Vec::new();
+        for address in &config.listen {
+            listeners.push(Server::bind(*address).await?);
+        }
+        let broker = Broker::new(Authority::new(config.anonymous), Clock::start(), config.memory_limit);
+        let stopping = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let room = Arc::new(Semaphore::new(config.limits.connections_max.min(Semaphore::MAX_PERMITS)));
+        let settings = Arc::new(Settings {
+            broker: Arc::clone(&broker),
+            limits: config.limits,
+            identity: config.identity,
+            stopping: stopping.clone(),
+        });
+        let mut addresses = Vec::new();
+        for listener in listeners {
+            let address = listener.local_addr()?;
+            tracing::info!(%address, "listening for AMQP 0-9-1");
+            addresses.push(address);
+            let server = Server::new(listener, Arc::clone(&settings), Arc::clone(&room), tasks.clone());
+            tasks.spawn(server.run());
+        }
+        let timers = tokio::spawn({
+            let broker = Arc::clone(&broker);
+            async move { broker.run_timers().await }
+        });
+        // Tools wait for exactly these words (Testcontainers: RabbitMQ's line).
+        tracing::info!("Server startup complete");
+        Ok(Self { broker, addresses, stopping, tasks, timers, drain_timeout: config.drain_timeout })
+    }
+
+    /// The address of the first listener.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.addresses.first().copied().unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)))
+    }
+
+    /// The broker, for whoever embeds or inspects it.
+    pub fn broker(&self) -> &Arc<Broker> {
+        &self.broker
+    }
+
+    /// Stops: accepts nobody, sends each client connection.close 320, waits for them up to the drain timeout.
+    pub async fn shutdown(self) {
+        self.stopping.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(self.drain_timeout, self.tasks.wait()).await.is_err() {
+            tracing::warn!(connections = self.tasks.len(), "clients did not close in time");
+        }
+        self.timers.abort();
+        tracing::info!("stopped");
+    }
+}

@@ -1,0 +1,14 @@
+//! The log: one line per event on standard error.
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+
+/// Starts logging what `filter` lets through, such as `info` or `lepus::connection=debug`.
+///
+/// # Errors
+/// When the filter cannot be understood.
+pub fn init(filter: &str) -> Result<(), ParseError> {
+    let filter = EnvFilter::builder().parse(filter)?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    Ok(())
+}

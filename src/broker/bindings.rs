@@ -1,0 +1,104 @@
+//! Operations on bindings (§1.7.2.3, §1.7.2.5; RabbitMQ's exchange.bind and unbind).
+
+use std::sync::Arc;
+
+use lepus_protocol::FieldTable;
+
+use super::exchange::{Destination, Exchange};
+use super::exchanges::refuse_default;
+use super::session::Session;
+use crate::auth::Access;
+use crate::exception::ChannelException;
+use crate::exchange::Binding;
+use crate::name::Name;
+use crate::queue::arguments::ARGUMENTS_MAX;
+
+/// Where a binding is to lead.
+#[derive(Clone, Debug)]
+pub enum BindTo {
+    /// To the queue of this name.
+    Queue(Name),
+    /// To the exchange of this name.
+    Exchange(Name),
+}
+
+/// A binding to make or to remove.
+#[derive(Clone, Debug)]
+pub struct Bind {
+    /// The exchange it leads from.
+    pub source: Name,
+    /// Where it leads.
+    pub destination: BindTo,
+    /// Its key.
+    pub key: Box<[u8]>,
+    /// Its arguments.
+    pub arguments: FieldTable,
+}
+
+impl Session {
+    /// Makes a binding; one that exists is left as it is.
+    ///
+    /// # Errors
+    /// 403 for the default exchange or no permission, 404 if either end is missing, 405 if the queue is another
+    /// connection's, 406 if the exchange does not accept the arguments.
+    pub fn bind(&self, bind: Bind) -> Result<(), ChannelException> {
+        self.check_bind(&bind)?;
+        let mut topology = self.vhost.topology();
+        let (source, destination) = self.ends(&bind)?;
+        let binding = Binding { key: bind.key, arguments: bind.arguments, destination: destination.clone() };
+        let bound = source.router.write().bind(binding);
+        bound.map_err(ChannelException::precondition_failed)?;
+        topology.remember_source(&destination, &source);
+        Ok(())
+    }
+
+    /// Removes a binding. RabbitMQ: neither it nor its ends need exist.
+    ///
+    /// # Errors
+    /// 403 for the default exchange or no permission, 405 if the queue is another connection's.
+    pub fn unbind(&self, bind: &Bind) -> Result<(), ChannelException> {
+        self.check_bind(bind)?;
+        let mut topology = self.vhost.topology();
+        let Ok((source, destination)) = self.ends(bind) else {
+            return self.check_destination_owner(bind);
+        };
+        let removed = source.router.write().unbind(&bind.key, &bind.arguments, &destination);
+        if removed {
+            self.vhost.delete_exchange_if_unused(&mut topology, &source);
+        }
+        Ok(())
+    }
+
+    fn check_bind(&self, bind: &Bind) -> Result<(), ChannelException> {
+        refuse_default(&bind.source)?;
+        match &bind.destination {
+            BindTo::Queue(queue) => self.check_queue(Access::Write, queue)?,
+            BindTo::Exchange(exchange) => {
+                refuse_default(exchange)?;
+                self.check_exchange(Access::Write, exchange)?;
+            }
+        }
+        self.check_exchange(Access::Read, &bind.source)?;
+        if bind.arguments.len() > ARGUMENTS_MAX {
+            return Err(ChannelException::precondition_failed(format_args!(
+                "{} binding arguments, at most {ARGUMENTS_MAX} are accepted",
+                bind.arguments.len()
+            )));
+        }
+        Ok(())
+    }
+
+    fn ends(&self, bind: &Bind) -> Result<(Arc<Exchange>, Destination), ChannelException> {
+        let source = self.existing_exchange(&bind.source)?;
+        let destination = match &bind.destination {
+            BindTo::Queue(name) => Destination::Queue(self.existing_queue(name)?),
+            BindTo::Exchange(name) => Destination::Exchange(self.existing_exchange(name)?),
+        };
+        Ok((source, destination))
+    }
+
+    fn check_destination_owner(&self, bind: &Bind) -> Result<(), ChannelException> {
+        let BindTo::Queue(name) = &bind.destination else { return Ok(()) };
+        self.vhost.queue(name.as_str()).map_or(Ok(()), |queue| self.check_owner(&queue))
+    }
+}

@@ -1,0 +1,94 @@
+//! An exchange as an entity: how it was declared, and its bindings.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use lepus_protocol::{FieldTable, FieldValue};
+use parking_lot::RwLock;
+
+use crate::exchange::{ExchangeType, Router};
+use crate::id::EntityId;
+use crate::name::Name;
+use crate::queue::Queue;
+
+/// The argument that names an exchange for messages that this one cannot route (RabbitMQ).
+pub const ALTERNATE_EXCHANGE: &str = "alternate-exchange";
+
+/// How an exchange was declared (§1.6.2.1).
+#[derive(Clone, Debug)]
+pub struct ExchangeOptions {
+    /// How it routes.
+    pub kind: ExchangeType,
+    /// Survives a restart.
+    pub durable: bool,
+    /// Goes when its last binding has gone.
+    pub auto_delete: bool,
+    /// Publishers may not use it; only other exchanges (RabbitMQ).
+    pub internal: bool,
+    /// The arguments.
+    pub arguments: FieldTable,
+}
+
+/// An exchange.
+pub struct Exchange {
+    /// Its identity: a later exchange of the same name has another.
+    pub id: EntityId,
+    /// Its name; empty for the default exchange.
+    pub name: Name,
+    /// How it was declared.
+    pub options: ExchangeOptions,
+    /// Where messages go that it cannot route.
+    pub alternate: Option<Name>,
+    /// Its bindings. Written under the topology's lock only.
+    pub(super) router: RwLock<Router<Destination>>,
+}
+
+impl Exchange {
+    /// An exchange without bindings.
+    pub(super) fn new(id: EntityId, name: Name, options: ExchangeOptions) -> Arc<Self> {
+        let alternate =
+            options.arguments.get(ALTERNATE_EXCHANGE).and_then(FieldValue::as_str).map(Name::from);
+        let router = RwLock::new(Router::new(options.kind));
+        Arc::new(Self { id, name, options, alternate, router })
+    }
+}
+
+impl fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exchange").field("id", &self.id).field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Where a binding leads.
+#[derive(Clone, Debug)]
+pub enum Destination {
+    /// To a queue.
+    Queue(Arc<Queue>),
+    /// To another exchange (RabbitMQ).
+    Exchange(Arc<Exchange>),
+}
+
+impl Destination {
+    /// The identity of the queue or exchange.
+    pub fn id(&self) -> EntityId {
+        match self {
+            Self::Queue(queue) => queue.id,
+            Self::Exchange(exchange) => exchange.id,
+        }
+    }
+}
+
+impl PartialEq for Destination {
+    fn eq(&self, other: &Self) -> bool {
+        self.id() == other.id()
+    }
+}
+
+impl Eq for Destination {}
+
+impl Hash for Destination {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.id().hash(state);
+    }
+}

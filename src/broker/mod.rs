@@ -1,0 +1,94 @@
+//! The broker: virtual hosts with their exchanges, queues and bindings, and the operations on them.
+//!
+//! [`Session`] is the façade: what one logged-in connection may do in its virtual host. Channels, and whatever else
+//! works on behalf of a user, call it and nothing below it.
+//!
+//! ```text
+//!   Session::publish
+//!     -> exchange (routing key, headers -> destinations), over exchange-to-exchange bindings   route.rs
+//!     -> each queue once                                                                        queue/
+//! ```
+
+pub mod alarm;
+mod bindings;
+pub mod exchange;
+mod exchanges;
+mod publish;
+mod queues;
+pub mod route;
+pub mod session;
+pub mod timers;
+pub mod vhost;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dashmap::DashMap;
+
+use crate::auth::Authority;
+use crate::clock::Clock;
+use crate::id::ConnectionId;
+use crate::name::Name;
+
+use alarm::MemoryAlarm;
+use timers::Timers;
+
+pub use bindings::{Bind, BindTo};
+pub use exchanges::ExchangeDeclaration;
+pub use queues::QueueDeclaration;
+pub use route::{LazyHeaders, Routes};
+pub use session::Session;
+pub use vhost::Vhost;
+
+/// The virtual host that always exists.
+pub const DEFAULT_VHOST: &str = "/";
+
+/// Everything that connections share.
+#[derive(Debug)]
+pub struct Broker {
+    /// Who may come in.
+    pub authority: Authority,
+    /// The time.
+    pub clock: Clock,
+    /// Raised while messages take too much memory.
+    pub alarm: Arc<MemoryAlarm>,
+    vhosts: DashMap<Name, Arc<Vhost>>,
+    timers: Arc<Timers>,
+    connections: AtomicU64,
+}
+
+impl Broker {
+    /// A broker with the default virtual host. `memory_limit` in octets of messages.
+    pub fn new(authority: Authority, clock: Clock, memory_limit: u64) -> Arc<Self> {
+        let broker = Self {
+            authority,
+            clock,
+            alarm: Arc::new(MemoryAlarm::new(memory_limit)),
+            vhosts: DashMap::new(),
+            timers: Arc::new(Timers::new(clock)),
+            connections: AtomicU64::new(0),
+        };
+        broker.add_vhost(Name::from(DEFAULT_VHOST));
+        Arc::new(broker)
+    }
+
+    fn add_vhost(&self, name: Name) {
+        let vhost = Vhost::new(name.clone(), Arc::clone(&self.timers), Arc::clone(&self.alarm));
+        self.vhosts.insert(name, vhost);
+    }
+
+    /// The virtual host of this name.
+    pub fn vhost(&self, name: &str) -> Option<Arc<Vhost>> {
+        self.vhosts.get(name).map(|vhost| Arc::clone(&vhost))
+    }
+
+    /// A number for a new connection.
+    pub fn next_connection(&self) -> ConnectionId {
+        ConnectionId::new(self.connections.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// Ticks queues for ever: message expiry and queue leases. Somebody must poll this.
+    pub async fn run_timers(&self) {
+        self.timers.run().await;
+    }
+}

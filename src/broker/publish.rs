@@ -1,0 +1,53 @@
+//! Publishing (§1.8.3.7): the exchange checked, the message routed, each queue given it.
+
+use std::sync::Arc;
+
+use super::exchange::Exchange;
+use super::route::{LazyHeaders, Routes, route};
+use super::session::Session;
+use crate::auth::Access;
+use crate::clock::Timestamp;
+use crate::exception::ChannelException;
+use crate::message::Message;
+use crate::name::Name;
+use crate::queue::Enqueued;
+
+impl Session {
+    /// The exchange that a publisher names, if it may publish there.
+    ///
+    /// # Errors
+    /// 403 without permission or if it is internal, 404 if there is none.
+    pub fn exchange_to_publish(&self, name: &Name) -> Result<Arc<Exchange>, ChannelException> {
+        self.check_exchange(Access::Write, name)?;
+        let exchange = self.existing_exchange(name)?;
+        if exchange.options.internal {
+            return Err(ChannelException::access_refused(format_args!(
+                "cannot publish to internal {}",
+                self.exchange_text(name)
+            )));
+        }
+        Ok(exchange)
+    }
+
+    /// Adds to `routes` the queues for a message with any of `keys`.
+    pub fn route(
+        &self,
+        exchange: Arc<Exchange>,
+        keys: &[&[u8]],
+        headers: &LazyHeaders<'_>,
+        routes: &mut Routes,
+    ) {
+        route(&self.vhost, exchange, keys, headers, routes);
+    }
+
+    /// Gives the message to each queue. RabbitMQ: refused if any queue refuses, though others keep their copy.
+    pub fn enqueue(&self, routes: &mut Routes, message: &Message, now: Timestamp) -> Enqueued {
+        let mut outcome = Enqueued::Accepted;
+        for queue in routes.drain(..) {
+            if queue.publish(message.clone(), now) == Enqueued::Refused {
+                outcome = Enqueued::Refused;
+            }
+        }
+        outcome
+    }
+}

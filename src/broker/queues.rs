@@ -1,0 +1,294 @@
+//! Operations on queues (§1.7).
+
+use std::sync::Arc;
+
+use lepus_protocol::{FieldTable, FieldValue};
+
+use super::session::Session;
+use super::vhost::Topology;
+use crate::auth::Access;
+use crate::clock::Timestamp;
+use crate::exception::ChannelException;
+use crate::name::{Name, REPLY_TO};
+use crate::queue::arguments::ARGUMENTS_MAX;
+use crate::queue::{
+    ConsumerId, Counts, Fetched, LeaseRef, Queue, QueueArguments, QueueOptions, Settlement, SubscribeError,
+    Subscription,
+};
+
+/// Prefix of queue names that the broker makes up (RabbitMQ).
+const GENERATED_PREFIX: &str = "amq.gen-";
+
+/// `x-name-prefix` may have as many octets (RabbitMQ).
+const NAME_PREFIX_MAX: usize = 64;
+
+/// queue.declare (§1.7.2.1).
+#[derive(Clone, Debug)]
+pub struct QueueDeclaration {
+    /// The name; empty for one that the broker makes up.
+    pub name: Name,
+    /// Survives a restart.
+    pub durable: bool,
+    /// Belongs to this connection and goes with it.
+    pub exclusive: bool,
+    /// Goes when its last consumer has gone.
+    pub auto_delete: bool,
+    /// Arguments, unchecked.
+    pub arguments: FieldTable,
+}
+
+impl Session {
+    /// Declares a queue, or finds that it exists as declared. Returns its name and counts.
+    ///
+    /// # Errors
+    /// 403 for a reserved name or no permission, 405 if it is another connection's, 406 if it differs from what
+    /// exists or an argument is not valid.
+    pub fn declare_queue(
+        &self,
+        mut declaration: QueueDeclaration,
+        now: Timestamp,
+    ) -> Result<(Name, Counts), ChannelException> {
+        if declaration.name.is_empty() {
+            declaration.name = Name::generate(&generated_prefix(&declaration.arguments));
+        } else if declaration.name.is_reserved() {
+            return Err(ChannelException::access_refused(format_args!(
+                "queue name '{}' contains reserved prefix 'amq.*'",
+                declaration.name
+            )));
+        }
+        self.check_queue(Access::Configure, &declaration.name)?;
+        let mut topology = self.vhost.topology();
+        let queue = match self.vhost.queue(declaration.name.as_str()) {
+            Some(queue) => {
+                self.check_equivalence(&queue, &declaration)?;
+                queue.touch(now);
+                queue
+            }
+            None => self.create_queue(&mut topology, declaration, now)?,
+        };
+        Ok((queue.name.clone(), queue.counts()))
+    }
+
+    fn create_queue(
+        &self,
+        topology: &mut Topology,
+        declaration: QueueDeclaration,
+        now: Timestamp,
+    ) -> Result<Arc<Queue>, ChannelException> {
+        let options = self.queue_options(&declaration)?;
+        if let Some(exchange) = dead_letter_exchange(&options) {
+            self.check_queue(Access::Read, &declaration.name)?;
+            self.check_exchange(Access::Write, &exchange)?;
+        }
+        tracing::debug!(queue = %declaration.name, durable = options.durable, "queue declared");
+        Ok(self.vhost.add_queue(topology, declaration.name, options, now))
+    }
+
+    fn queue_options(&self, declaration: &QueueDeclaration) -> Result<QueueOptions, ChannelException> {
+        let entity = self.queue_text(&declaration.name);
+        if declaration.arguments.len() > ARGUMENTS_MAX {
+            return Err(ChannelException::precondition_failed(format_args!(
+                "{} arguments for {entity}, at most {ARGUMENTS_MAX} are accepted",
+                declaration.arguments.len()
+            )));
+        }
+        let arguments = QueueArguments::parse(declaration.arguments.clone()).map_err(|invalid| {
+            ChannelException::precondition_failed(format_args!(
+                "invalid arg '{}' for {entity}: {}",
+                invalid.key, invalid.reason
+            ))
+        })?;
+        if arguments.is_quorum() {
+            check_quorum_flags(declaration, &entity)?;
+        }
+        Ok(QueueOptions {
+            durable: declaration.is_durable(),
+            auto_delete: declaration.auto_delete,
+            exclusive_to: declaration.exclusive.then_some(self.connection),
+            arguments,
+        })
+    }
+
+    fn check_equivalence(
+        &self,
+        queue: &Queue,
+        declaration: &QueueDeclaration,
+    ) -> Result<(), ChannelException> {
+        let entity = self.queue_text(&queue.name);
+        let owner = declaration.exclusive.then_some(self.connection);
+        if queue.options.exclusive_to != owner {
+            return Err(self.locked(&queue.name));
+        }
+        Self::same_flag("durable", &entity, declaration.is_durable(), queue.options.durable)?;
+        Self::same_flag("auto_delete", &entity, declaration.auto_delete, queue.options.auto_delete)?;
+        queue.options.arguments.check_equivalence(&declaration.arguments).map_err(|mismatch| {
+            Self::inequivalent(mismatch.key, &entity, mismatch.received, mismatch.current)
+        })
+    }
+
+    /// Looks a queue up (queue.declare with passive).
+    ///
+    /// # Errors
+    /// 404 if there is none, 405 if it is another connection's.
+    pub fn find_queue(&self, name: &Name, now: Timestamp) -> Result<Counts, ChannelException> {
+        if name.as_str().starts_with(REPLY_TO) {
+            return self.find_reply_queue(name);
+        }
+        let queue = self.existing_queue(name)?;
+        queue.touch(now);
+        Ok(queue.counts())
+    }
+
+    /// RabbitMQ: a passive declare of a reply address tells whether its consumer is still there.
+    fn find_reply_queue(&self, name: &Name) -> Result<Counts, ChannelException> {
+        if name.as_str() != REPLY_TO && self.vhost.queue(name.as_str()).is_none() {
+            return Err(self.no_queue(name));
+        }
+        Ok(Counts { consumers: 1, ..Counts::default() })
+    }
+
+    /// Removes all ready messages; returns how many (§1.7.2.7).
+    ///
+    /// # Errors
+    /// 403, 404, 405.
+    pub fn purge_queue(&self, name: &Name, now: Timestamp) -> Result<u64, ChannelException> {
+        self.check_queue(Access::Read, name)?;
+        Ok(self.existing_queue(name)?.purge(now))
+    }
+
+    /// Deletes a queue; returns how many messages were ready (§1.7.2.9). RabbitMQ: it need not exist.
+    ///
+    /// # Errors
+    /// 403, 405, and 406 if it is in use or not empty and that was asked.
+    pub fn delete_queue(
+        &self,
+        name: &Name,
+        if_unused: bool,
+        if_empty: bool,
+        now: Timestamp,
+    ) -> Result<usize, ChannelException> {
+        self.check_queue(Access::Configure, name)?;
+        let mut topology = self.vhost.topology();
+        let Some(queue) = self.vhost.queue(name.as_str()) else { return Ok(0) };
+        self.check_owner(&queue)?;
+        self.vhost.delete_queue(&mut topology, &queue, now, |counts| {
+            let entity = self.queue_text(name);
+            if if_unused && counts.consumers > 0 {
+                return Err(ChannelException::precondition_failed(format_args!("{entity} in use")));
+            }
+            if if_empty && counts.ready > 0 {
+                return Err(ChannelException::precondition_failed(format_args!("{entity} not empty")));
+            }
+            Ok(())
+        })
+    }
+
+    /// Fetches one message (§1.8.3.10).
+    ///
+    /// # Errors
+    /// 403, 404, 405.
+    pub fn get(
+        &self,
+        name: &Name,
+        no_ack: bool,
+        now: Timestamp,
+    ) -> Result<Option<(Arc<Queue>, Fetched)>, ChannelException> {
+        self.check_queue(Access::Read, name)?;
+        let queue = self.existing_queue(name)?;
+        if queue.options.arguments.single_active_consumer {
+            return Err(ChannelException::resource_locked(format_args!(
+                "cannot obtain access to {}. basic.get operations are not supported by queues with single active \
+                 consumer",
+                self.queue_text(name)
+            )));
+        }
+        Ok(queue.get(no_ack, now).map(|fetched| (queue, fetched)))
+    }
+
+    /// The queue that a consumer asks for.
+    ///
+    /// # Errors
+    /// 403, 404, 405.
+    pub fn queue_to_consume(&self, name: &Name) -> Result<Arc<Queue>, ChannelException> {
+        self.check_queue(Access::Read, name)?;
+        self.existing_queue(name)
+    }
+
+    /// Adds a consumer, which gets nothing before [`Queue::resume`].
+    ///
+    /// # Errors
+    /// 403 if exclusive use is asked for or held.
+    pub fn subscribe(
+        &self,
+        queue: &Arc<Queue>,
+        subscription: Subscription,
+        now: Timestamp,
+    ) -> Result<ConsumerId, ChannelException> {
+        queue.subscribe(subscription, now).map_err(|error| match error {
+            SubscribeError::Exclusive => ChannelException::access_refused(format_args!(
+                "{} in exclusive use",
+                self.queue_text(&queue.name)
+            )),
+            SubscribeError::Deleted => self.no_queue(&queue.name),
+        })
+    }
+
+    /// Removes a consumer; its leases stay with its channel. An auto-delete queue may go with it.
+    pub fn cancel(&self, queue: &Arc<Queue>, consumer: ConsumerId, now: Timestamp) {
+        let was_last = queue.cancel(consumer, now);
+        if was_last && queue.options.auto_delete {
+            self.vhost.delete_queue_if_unused(queue, now);
+        }
+    }
+
+    /// Ends leases of one queue, all in one way.
+    pub fn settle(&self, queue: &Arc<Queue>, leases: &[LeaseRef], how: Settlement, now: Timestamp) {
+        queue.settle(leases, how, now);
+    }
+
+    /// The connection ends: its exclusive queues go.
+    pub fn end(&self, now: Timestamp) {
+        self.vhost.delete_exclusive_queues(self.connection, now);
+    }
+
+    /// Makes the queue behind a direct reply-to address (RabbitMQ): it goes with its only consumer.
+    pub fn create_reply_queue(&self, name: Name, arguments: FieldTable, now: Timestamp) -> Arc<Queue> {
+        let options = QueueOptions {
+            durable: false,
+            auto_delete: true,
+            exclusive_to: Some(self.connection),
+            arguments: QueueArguments::parse(arguments).unwrap_or_default(),
+        };
+        self.vhost.add_queue(&mut self.vhost.topology(), name, options, now)
+    }
+}
+
+impl QueueDeclaration {
+    /// RabbitMQ: an exclusive queue goes with its connection, whatever else was asked.
+    fn is_durable(&self) -> bool {
+        self.durable && !self.exclusive
+    }
+}
+
+fn generated_prefix(arguments: &FieldTable) -> String {
+    let prefix = arguments.get("x-name-prefix").and_then(FieldValue::as_str);
+    prefix.filter(|prefix| prefix.len() <= NAME_PREFIX_MAX).unwrap_or(GENERATED_PREFIX).to_owned()
+}
+
+fn dead_letter_exchange(options: &QueueOptions) -> Option<Name> {
+    options.arguments.raw().get("x-dead-letter-exchange").and_then(FieldValue::as_str).map(Name::from)
+}
+
+/// RabbitMQ: a quorum queue is durable, shared, and stays.
+fn check_quorum_flags(declaration: &QueueDeclaration, entity: &str) -> Result<(), ChannelException> {
+    let property = if declaration.exclusive {
+        "exclusive-owner"
+    } else if !declaration.durable {
+        "non-durable"
+    } else if declaration.auto_delete {
+        "auto-delete"
+    } else {
+        return Ok(());
+    };
+    Err(ChannelException::precondition_failed(format_args!("invalid property '{property}' for {entity}")))
+}

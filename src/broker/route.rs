@@ -1,0 +1,121 @@
+//! From an exchange to queues: over exchange-to-exchange bindings and alternate exchanges, each queue once.
+
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+use lepus_protocol::{FieldTable, Properties};
+
+use super::exchange::{Destination, Exchange};
+use super::vhost::Vhost;
+use crate::exchange::MessageHeaders;
+use crate::id::EntityId;
+use crate::queue::Queue;
+
+/// Queues that a message goes to.
+pub type Routes = Vec<Arc<Queue>>;
+
+/// A message's headers, parsed when a headers exchange asks for the first time.
+#[derive(Debug)]
+pub struct LazyHeaders<'a> {
+    properties: &'a [u8],
+    parsed: OnceCell<Option<FieldTable>>,
+}
+
+impl<'a> LazyHeaders<'a> {
+    /// The headers among these raw properties.
+    pub fn new(properties: &'a [u8]) -> Self {
+        Self { properties, parsed: OnceCell::new() }
+    }
+
+    fn parse(&self) -> Option<FieldTable> {
+        let raw = Properties::parse(self.properties).ok()?.headers?;
+        FieldTable::parse(raw).ok()
+    }
+}
+
+impl MessageHeaders for LazyHeaders<'_> {
+    fn table(&self) -> Option<&FieldTable> {
+        self.parsed.get_or_init(|| self.parse()).as_ref()
+    }
+}
+
+/// One pass over the exchanges that a message reaches.
+struct Walk<'a> {
+    vhost: &'a Vhost,
+    keys: &'a [&'a [u8]],
+    headers: &'a LazyHeaders<'a>,
+    /// Exchanges to look at, in order of discovery; none twice, so that cycles end.
+    exchanges: Vec<Arc<Exchange>>,
+    seen: Vec<EntityId>,
+}
+
+/// Adds to `routes` the queues that a message published to `exchange` with any of `keys` goes to.
+///
+/// RabbitMQ: the headers CC and BCC add keys; a queue gets one copy however many bindings match.
+pub fn route(
+    vhost: &Vhost,
+    exchange: Arc<Exchange>,
+    keys: &[&[u8]],
+    headers: &LazyHeaders<'_>,
+    routes: &mut Routes,
+) {
+    let mut walk = Walk { vhost, keys, headers, seen: vec![exchange.id], exchanges: vec![exchange] };
+    while let Some(exchange) = walk.exchanges.pop() {
+        walk.visit(&exchange, routes);
+    }
+    if routes.len() > 1 {
+        routes.sort_unstable_by_key(|queue| queue.id);
+        routes.dedup_by_key(|queue| queue.id);
+    }
+}
+
+impl Walk<'_> {
+    fn visit(&mut self, exchange: &Exchange, routes: &mut Routes) {
+        let found = if exchange.name.is_empty() {
+            self.by_queue_name(routes)
+        } else {
+            self.by_bindings(exchange, routes)
+        };
+        if !found && let Some(alternate) = &exchange.alternate {
+            if let Some(alternate) = self.vhost.exchange(alternate.as_str()) {
+                self.discover(alternate);
+            }
+        }
+    }
+
+    /// §3.1.3.1: every queue is bound to the default exchange by its name.
+    fn by_queue_name(&self, routes: &mut Routes) -> bool {
+        let before = routes.len();
+        let names = self.keys.iter().filter_map(|key| std::str::from_utf8(key).ok());
+        routes.extend(names.filter_map(|name| self.vhost.queue(name)));
+        routes.len() > before
+    }
+
+    fn by_bindings(&mut self, exchange: &Exchange, routes: &mut Routes) -> bool {
+        let mut onward = Vec::new();
+        let mut found = false;
+        {
+            let router = exchange.router.read();
+            for key in self.keys {
+                router.route(key, self.headers, &mut |destination| {
+                    found = true;
+                    match destination {
+                        Destination::Queue(queue) => routes.push(Arc::clone(queue)),
+                        Destination::Exchange(exchange) => onward.push(Arc::clone(exchange)),
+                    }
+                });
+            }
+        }
+        for exchange in onward {
+            self.discover(exchange);
+        }
+        found
+    }
+
+    fn discover(&mut self, exchange: Arc<Exchange>) {
+        if !self.seen.contains(&exchange.id) {
+            self.seen.push(exchange.id);
+            self.exchanges.push(exchange);
+        }
+    }
+}

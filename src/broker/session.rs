@@ -1,0 +1,121 @@
+//! What one logged-in connection may do in its virtual host.
+
+use std::sync::Arc;
+
+use super::exchange::Exchange;
+use super::vhost::Vhost;
+use crate::auth::{Access, Resource, User};
+use crate::exception::ChannelException;
+use crate::id::ConnectionId;
+use crate::name::Name;
+use crate::queue::Queue;
+
+/// The name under which the default exchange's permissions are checked (RabbitMQ).
+const DEFAULT_EXCHANGE_RESOURCE: &str = "amq.default";
+
+/// A user in a virtual host, on behalf of a connection.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// The virtual host.
+    pub vhost: Arc<Vhost>,
+    /// Who acts.
+    pub user: Arc<User>,
+    /// The connection: owner of exclusive queues.
+    pub connection: ConnectionId,
+}
+
+impl Session {
+    /// Checks a permission on a queue.
+    pub(super) fn check_queue(&self, access: Access, queue: &Name) -> Result<(), ChannelException> {
+        self.user.check(access, &self.vhost.name, Resource::Queue(queue))
+    }
+
+    /// Checks a permission on an exchange.
+    pub(super) fn check_exchange(&self, access: Access, exchange: &Name) -> Result<(), ChannelException> {
+        if exchange.is_empty() {
+            let exchange = Name::from(DEFAULT_EXCHANGE_RESOURCE);
+            return self.user.check(access, &self.vhost.name, Resource::Exchange(&exchange));
+        }
+        self.user.check(access, &self.vhost.name, Resource::Exchange(exchange))
+    }
+
+    /// The queue of this name, if this connection may use it.
+    ///
+    /// # Errors
+    /// 404 if there is none, 405 if it is exclusive to another connection.
+    pub(super) fn existing_queue(&self, name: &Name) -> Result<Arc<Queue>, ChannelException> {
+        let queue = self.vhost.queue(name.as_str()).ok_or_else(|| self.no_queue(name))?;
+        self.check_owner(&queue)?;
+        Ok(queue)
+    }
+
+    /// The exchange of this name.
+    ///
+    /// # Errors
+    /// 404 if there is none.
+    pub(super) fn existing_exchange(&self, name: &Name) -> Result<Arc<Exchange>, ChannelException> {
+        self.vhost.exchange(name.as_str()).ok_or_else(|| {
+            ChannelException::not_found(format_args!(
+                "no {}",
+                Resource::Exchange(name).in_vhost(&self.vhost.name)
+            ))
+        })
+    }
+
+    /// 405 if the queue is exclusive to another connection.
+    pub(super) fn check_owner(&self, queue: &Queue) -> Result<(), ChannelException> {
+        match queue.options.exclusive_to {
+            Some(owner) if owner != self.connection => Err(self.locked(&queue.name)),
+            _ => Ok(()),
+        }
+    }
+
+    /// 405 (RabbitMQ's text).
+    pub(super) fn locked(&self, queue: &Name) -> ChannelException {
+        ChannelException::resource_locked(format_args!(
+            "cannot obtain exclusive access to locked {}. It could be originally declared on another connection or \
+             the exclusive property value does not match that of the original declaration.",
+            self.queue_text(queue)
+        ))
+    }
+
+    /// 404 for a queue.
+    pub(super) fn no_queue(&self, name: &Name) -> ChannelException {
+        ChannelException::not_found(format_args!("no {}", self.queue_text(name)))
+    }
+
+    /// How a queue appears in a reply text.
+    pub(super) fn queue_text(&self, name: &Name) -> String {
+        Resource::Queue(name).in_vhost(&self.vhost.name)
+    }
+
+    /// How an exchange appears in a reply text.
+    pub(super) fn exchange_text(&self, name: &Name) -> String {
+        Resource::Exchange(name).in_vhost(&self.vhost.name)
+    }
+
+    /// 406 for a declaration that differs from what exists (RabbitMQ's text).
+    pub(super) fn inequivalent(
+        key: &str,
+        entity: &str,
+        received: impl std::fmt::Display,
+        current: impl std::fmt::Display,
+    ) -> ChannelException {
+        ChannelException::precondition_failed(format_args!(
+            "inequivalent arg '{key}' for {entity}: received {received} but current is {current}"
+        ))
+    }
+
+    /// Compares one flag of two declarations.
+    pub(super) fn same_flag(
+        key: &str,
+        entity: &str,
+        received: bool,
+        current: bool,
+    ) -> Result<(), ChannelException> {
+        if received == current {
+            return Ok(());
+        }
+        Err(Self::inequivalent(key, entity, format_args!("'{received}'"), format_args!("'{current}'")))
+    }
+}

@@ -1,0 +1,271 @@
+//! A virtual host (§1.4.2.7): its exchanges, queues and bindings.
+//!
+//! Look-ups go to concurrent maps. Every change of the topology is made under one lock, so that a binding never
+//! refers to what has gone, and cascades (a queue's bindings, then its auto-delete exchanges) happen as one step.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use dashmap::DashMap;
+use lepus_protocol::FieldTable;
+use parking_lot::{Mutex, MutexGuard};
+
+use super::alarm::MemoryAlarm;
+use super::exchange::{Destination, Exchange, ExchangeOptions};
+use super::timers::Timers;
+use crate::clock::Timestamp;
+use crate::exchange::ExchangeType;
+use crate::id::{ConnectionId, EntityId};
+use crate::name::Name;
+use crate::queue::{Counts, Dropped, Host, Queue, QueueOptions};
+
+/// Exchanges that every virtual host has (§3.1.3, and RabbitMQ's).
+const PREDECLARED: &[(&str, ExchangeType)] = &[
+    ("", ExchangeType::Direct),
+    ("amq.direct", ExchangeType::Direct),
+    ("amq.fanout", ExchangeType::Fanout),
+    ("amq.topic", ExchangeType::Topic),
+    ("amq.headers", ExchangeType::Headers),
+    ("amq.match", ExchangeType::Headers),
+    (TRACE_EXCHANGE, ExchangeType::Topic),
+];
+
+/// RabbitMQ's exchange for the firehose: internal.
+const TRACE_EXCHANGE: &str = "amq.rabbitmq.trace";
+
+/// A virtual host.
+pub struct Vhost {
+    /// Its name.
+    pub name: Name,
+    pub(super) exchanges: DashMap<Name, Arc<Exchange>>,
+    pub(super) queues: DashMap<Name, Arc<Queue>>,
+    topology: Mutex<Topology>,
+    ids: AtomicU64,
+    host: Arc<Surroundings>,
+}
+
+/// What is needed to take things away again. Its lock is the right to change the maps and routers.
+#[derive(Debug, Default)]
+pub(super) struct Topology {
+    /// For each destination the exchanges that may have bindings to it.
+    sources: HashMap<EntityId, HashMap<EntityId, Arc<Exchange>>>,
+    /// Exclusive queues by the connection they go with.
+    exclusive: HashMap<ConnectionId, HashMap<EntityId, Arc<Queue>>>,
+}
+
+/// What queues of this virtual host are given.
+struct Surroundings {
+    vhost: Weak<Vhost>,
+    timers: Arc<Timers>,
+    alarm: Arc<MemoryAlarm>,
+}
+
+impl Vhost {
+    /// A virtual host with the exchanges that every one has.
+    pub fn new(name: Name, timers: Arc<Timers>, alarm: Arc<MemoryAlarm>) -> Arc<Self> {
+        let vhost = Arc::new_cyclic(|vhost| Self {
+            name,
+            exchanges: DashMap::new(),
+            queues: DashMap::new(),
+            topology: Mutex::default(),
+            ids: AtomicU64::new(0),
+            host: Arc::new(Surroundings { vhost: Weak::clone(vhost), timers, alarm }),
+        });
+        for (name, kind) in PREDECLARED {
+            vhost.add_exchange(&vhost.topology(), Name::from(*name), predeclared(*kind, name));
+        }
+        vhost
+    }
+
+    /// The right to change the topology. Taken before any queue's lock, never after.
+    pub(super) fn topology(&self) -> MutexGuard<'_, Topology> {
+        self.topology.lock()
+    }
+
+    /// The queue of this name.
+    pub fn queue(&self, name: &str) -> Option<Arc<Queue>> {
+        self.queues.get(name).map(|queue| Arc::clone(&queue))
+    }
+
+    /// The exchange of this name.
+    pub fn exchange(&self, name: &str) -> Option<Arc<Exchange>> {
+        self.exchanges.get(name).map(|exchange| Arc::clone(&exchange))
+    }
+
+    /// Number of queues.
+    pub fn queue_count(&self) -> usize {
+        self.queues.len()
+    }
+
+    /// Adds a queue; the caller has seen that there is none of this name.
+    pub(super) fn add_queue(
+        &self,
+        topology: &mut Topology,
+        name: Name,
+        options: QueueOptions,
+        now: Timestamp,
+    ) -> Arc<Queue> {
+        let owner = options.exclusive_to;
+        let host = Arc::<Surroundings>::clone(&self.host);
+        let queue = Queue::new(self.next_id(), name.clone(), options, host, now);
+        if let Some(owner) = owner {
+            topology.exclusive.entry(owner).or_default().insert(queue.id, Arc::clone(&queue));
+        }
+        self.queues.insert(name, Arc::clone(&queue));
+        queue
+    }
+
+    /// Adds an exchange; the caller has seen that there is none of this name.
+    pub(super) fn add_exchange(
+        &self,
+        _topology: &MutexGuard<'_, Topology>,
+        name: Name,
+        options: ExchangeOptions,
+    ) -> Arc<Exchange> {
+        let exchange = Exchange::new(self.next_id(), name.clone(), options);
+        self.exchanges.insert(name, Arc::clone(&exchange));
+        exchange
+    }
+
+    /// Deletes a queue with its bindings; returns how many messages were ready.
+    ///
+    /// # Errors
+    /// What `may_delete` says of the queue's counts; nothing has happened then.
+    pub(super) fn delete_queue<E>(
+        &self,
+        topology: &mut Topology,
+        queue: &Arc<Queue>,
+        now: Timestamp,
+        may_delete: impl FnOnce(Counts) -> Result<(), E>,
+    ) -> Result<usize, E> {
+        let ready = queue.delete(now, may_delete)?;
+        self.queues.remove_if(&queue.name, |_, current| current.id == queue.id);
+        topology.forget_exclusive(queue);
+        self.remove_bindings_to(topology, &Destination::Queue(Arc::clone(queue)));
+        Ok(ready)
+    }
+
+    /// Deletes an exchange with the bindings from it and to it.
+    pub(super) fn delete_exchange(&self, topology: &mut Topology, exchange: &Arc<Exchange>) {
+        self.exchanges.remove_if(&exchange.name, |_, current| current.id == exchange.id);
+        let router = std::mem::replace(
+            &mut *exchange.router.write(),
+            crate::exchange::Router::new(exchange.options.kind),
+        );
+        for binding in router.bindings() {
+            topology.forget_source(&binding.destination, exchange);
+        }
+        self.remove_bindings_to(topology, &Destination::Exchange(Arc::clone(exchange)));
+    }
+
+    /// Removes all bindings to what has gone; exchanges that live for their bindings go too.
+    fn remove_bindings_to(&self, topology: &mut Topology, destination: &Destination) {
+        let Some(sources) = topology.sources.remove(&destination.id()) else { return };
+        for source in sources.into_values() {
+            let removed = source.router.write().remove_destination(destination);
+            if removed > 0 {
+                self.delete_exchange_if_unused(topology, &source);
+            }
+        }
+    }
+
+    /// §1.6.2.1 auto-delete: the exchange goes when the last binding from it has gone.
+    pub(super) fn delete_exchange_if_unused(&self, topology: &mut Topology, exchange: &Arc<Exchange>) {
+        if exchange.options.auto_delete && exchange.router.read().is_empty() {
+            self.delete_exchange(topology, exchange);
+        }
+    }
+
+    /// The queue has lost its last consumer (§1.7.2.1 auto-delete). Somebody may have subscribed meanwhile.
+    pub(super) fn delete_queue_if_unused(&self, queue: &Arc<Queue>, now: Timestamp) {
+        let mut topology = self.topology();
+        let _still_used = self.delete_queue(&mut topology, queue, now, unused);
+    }
+
+    /// The queue's lease has run out (`x-expires`). Messages are not dead-lettered (RabbitMQ).
+    pub(super) fn expire_queue(&self, queue: &Arc<Queue>, now: Timestamp) {
+        let mut topology = self.topology();
+        if self.delete_queue(&mut topology, queue, now, unused).is_ok() {
+            tracing::debug!(vhost = %self.name, queue = %queue.name, "queue lease expired");
+        }
+    }
+
+    /// Deletes the exclusive queues of a connection that ends.
+    pub(super) fn delete_exclusive_queues(&self, owner: ConnectionId, now: Timestamp) {
+        let mut topology = self.topology();
+        let Some(queues) = topology.exclusive.remove(&owner) else { return };
+        let mut queues: Vec<_> = queues.into_values().collect();
+        queues.sort_unstable_by_key(|queue| queue.id);
+        for queue in queues {
+            let _always = self.delete_queue(&mut topology, &queue, now, |_| Ok::<_, ()>(()));
+        }
+    }
+
+    fn next_id(&self) -> EntityId {
+        EntityId::new(self.ids.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// Refuses to delete a queue that has consumers.
+fn unused(counts: Counts) -> Result<(), Counts> {
+    if counts.consumers == 0 { Ok(()) } else { Err(counts) }
+}
+
+fn predeclared(kind: ExchangeType, name: &str) -> ExchangeOptions {
+    ExchangeOptions {
+        kind,
+        durable: true,
+        auto_delete: false,
+        internal: name == TRACE_EXCHANGE,
+        arguments: FieldTable::new(),
+    }
+}
+
+impl Topology {
+    /// A binding from `source` to `destination` has been made.
+    pub(super) fn remember_source(&mut self, destination: &Destination, source: &Arc<Exchange>) {
+        let sources = self.sources.entry(destination.id()).or_default();
+        sources.entry(source.id).or_insert_with(|| Arc::clone(source));
+    }
+
+    fn forget_source(&mut self, destination: &Destination, source: &Arc<Exchange>) {
+        if let Some(sources) = self.sources.get_mut(&destination.id()) {
+            sources.remove(&source.id);
+            if sources.is_empty() {
+                self.sources.remove(&destination.id());
+            }
+        }
+    }
+
+    fn forget_exclusive(&mut self, queue: &Queue) {
+        let Some(owner) = queue.options.exclusive_to else { return };
+        if let Some(queues) = self.exclusive.get_mut(&owner) {
+            queues.remove(&queue.id);
+            if queues.is_empty() {
+                self.exclusive.remove(&owner);
+            }
+        }
+    }
+}
+
+impl Host for Surroundings {
+    fn arm(&self, queue: &Arc<Queue>, at: Timestamp) {
+        self.timers.arm(at, Weak::clone(&self.vhost), Arc::downgrade(queue));
+    }
+
+    fn dropped(&self, queue: &Queue, dropped: Vec<Dropped>) {
+        tracing::trace!(queue = %queue.name, count = dropped.len(), "messages dropped");
+    }
+
+    fn account(&self, octets: i64) {
+        self.alarm.account(octets);
+    }
+}
+
+impl fmt::Debug for Vhost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Vhost").field("name", &self.name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,202 @@
+//! The part of a channel that queues reach: delivery tags, unsettled deliveries, consumers.
+//!
+//! A queue delivers from whatever task it is changed by, so that this has a lock of its own. Lock order: queue, then
+//! this, then the outbound buffer. Nothing here calls a queue with the lock held.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use ahash::RandomState;
+use lepus_protocol::method::basic;
+use lepus_protocol::{ChannelId, DeliveryTag, Method, ShortStr, ShortString, encoder};
+use parking_lot::Mutex;
+
+use super::consumer::Consumer;
+use super::unacked::{Unacked, UnackedDeliveries, UnknownTag};
+use crate::outbound::{Offered, Outbound, Resume};
+use crate::queue::{ConsumerId, Delivery, Fetched, Holder, LeaseRef, Queue};
+
+/// Shared by a channel and its consumers.
+pub(super) struct Deliveries {
+    channel: ChannelId,
+    frame_max: u32,
+    outbound: Arc<Outbound>,
+    /// The client understands a basic.cancel from the server (RabbitMQ: consumer_cancel_notify).
+    notify_cancel: bool,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    last_tag: u64,
+    unacked: UnackedDeliveries,
+    /// RabbitMQ: basic.qos with global=true limits the channel as a whole.
+    limit: Option<usize>,
+    /// Consumers that were refused because of that limit.
+    over_limit: Vec<Arc<dyn Resume>>,
+    consumers: HashMap<ShortString, Arc<Consumer>, RandomState>,
+    closed: bool,
+}
+
+/// What a channel leaves behind.
+pub(super) struct Remains {
+    pub(super) consumers: Vec<Arc<Consumer>>,
+    pub(super) unacked: Vec<Unacked>,
+}
+
+impl Deliveries {
+    pub(super) fn new(
+        channel: ChannelId,
+        frame_max: u32,
+        outbound: Arc<Outbound>,
+        notify_cancel: bool,
+    ) -> Self {
+        Self { channel, frame_max, outbound, notify_cancel, inner: Mutex::default() }
+    }
+
+    /// Sends a delivery to `consumer`, unless a limit is reached; then the consumer will be resumed.
+    pub(super) fn offer(&self, consumer: &Consumer, id: ConsumerId, delivery: &Delivery<'_>) -> Offered {
+        let mut inner = self.inner.lock();
+        if inner.closed {
+            return Offered::Refused;
+        }
+        if !consumer.no_ack && inner.limit.is_some_and(|limit| inner.unacked.len() >= limit) {
+            inner.over_limit.push(consumer.waiter());
+            return Offered::Refused;
+        }
+        let tag = DeliveryTag::new(inner.last_tag + 1);
+        let offered = self.outbound.offer(
+            || consumer.waiter(),
+            |frames| self.encode_delivery(frames, consumer.tag.as_short_str(), tag, delivery),
+        );
+        if offered != Offered::Refused {
+            inner.last_tag = tag.get();
+            if !consumer.no_ack {
+                let lease = LeaseRef { seq: delivery.seq, holder: Holder::Consumer(id) };
+                inner.unacked.push(Unacked { tag, queue: Arc::clone(delivery.queue), lease });
+            }
+        }
+        offered
+    }
+
+    fn encode_delivery(
+        &self,
+        frames: &mut Vec<u8>,
+        consumer_tag: ShortStr<'_>,
+        tag: DeliveryTag,
+        delivery: &Delivery<'_>,
+    ) {
+        let message = delivery.message;
+        let method = basic::Deliver {
+            consumer_tag,
+            delivery_tag: tag,
+            redelivered: delivery.redelivered,
+            exchange: short(message.exchange()),
+            routing_key: short(message.routing_key()),
+        };
+        encoder::deliver(frames, self.channel, &method, message.properties(), message.body(), self.frame_max);
+    }
+
+    /// Sends a message fetched with basic.get (§1.8.3.11).
+    pub(super) fn send_fetched(&self, queue: Arc<Queue>, fetched: &Fetched, no_ack: bool) {
+        let mut inner = self.inner.lock();
+        inner.last_tag += 1;
+        let tag = DeliveryTag::new(inner.last_tag);
+        let message = &fetched.message;
+        let method = Method::from(basic::GetOk {
+            delivery_tag: tag,
+            redelivered: fetched.redelivered,
+            exchange: short(message.exchange()),
+            routing_key: short(message.routing_key()),
+            message_count: u32::try_from(fetched.remaining).unwrap_or(u32::MAX),
+        });
+        self.outbound.append(|frames| {
+            method.encode(self.channel, frames);
+            encoder::content(frames, self.channel, message.properties(), message.body(), self.frame_max);
+        });
+        if !no_ack {
+            let lease = LeaseRef { seq: fetched.seq, holder: Holder::Get };
+            inner.unacked.push(Unacked { tag, queue, lease });
+        }
+    }
+
+    /// Takes out one unsettled delivery.
+    pub(super) fn take(&self, tag: DeliveryTag) -> Result<Unacked, UnknownTag> {
+        self.inner.lock().unacked.take(tag)
+    }
+
+    /// Takes out all unsettled deliveries up to `tag`.
+    pub(super) fn take_through(&self, tag: DeliveryTag) -> Result<Vec<Unacked>, UnknownTag> {
+        self.inner.lock().unacked.take_through(tag)
+    }
+
+    /// Puts deliveries back that were taken out.
+    pub(super) fn put_back(&self, deliveries: Vec<Unacked>) {
+        self.inner.lock().unacked.put_back(deliveries);
+    }
+
+    /// Sets the limit for the channel as a whole; `None` is no limit.
+    pub(super) fn set_limit(&self, limit: Option<usize>) {
+        self.inner.lock().limit = limit;
+    }
+
+    /// Consumers that wait because of the channel's limit, if it is not reached any more. The caller resumes them.
+    pub(super) fn take_resumable(&self) -> Vec<Arc<dyn Resume>> {
+        let mut inner = self.inner.lock();
+        if inner.over_limit.is_empty() || inner.limit.is_some_and(|limit| inner.unacked.len() >= limit) {
+            return Vec::new();
+        }
+        std::mem::take(&mut inner.over_limit)
+    }
+
+    /// Whether a consumer has this tag.
+    pub(super) fn has_consumer(&self, tag: &ShortString) -> bool {
+        self.inner.lock().consumers.contains_key(tag)
+    }
+
+    /// Number of consumers.
+    pub(super) fn consumer_count(&self) -> usize {
+        self.inner.lock().consumers.len()
+    }
+
+    /// Records a consumer.
+    pub(super) fn add_consumer(&self, consumer: Arc<Consumer>) {
+        self.inner.lock().consumers.insert(consumer.tag.clone(), consumer);
+    }
+
+    /// Takes a consumer out; its queue does not know yet.
+    pub(super) fn remove_consumer(&self, tag: &ShortString) -> Option<Arc<Consumer>> {
+        self.inner.lock().consumers.remove(tag)
+    }
+
+    /// The consumer's queue is gone: the client is told, if it can be (RabbitMQ).
+    pub(super) fn consumer_cancelled(&self, consumer: &Consumer) {
+        let mut inner = self.inner.lock();
+        if inner.closed || inner.consumers.remove(&consumer.tag).is_none() || !self.notify_cancel {
+            return;
+        }
+        let cancel = basic::Cancel { consumer_tag: consumer.tag.as_short_str(), no_wait: true };
+        self.outbound.send(|frames| Method::from(cancel).encode(self.channel, frames));
+    }
+
+    /// Tells the writer that there are deliveries.
+    pub(super) fn wake(&self) {
+        self.outbound.wake();
+    }
+
+    /// Takes no more deliveries and hands over what is left.
+    pub(super) fn close(&self) -> Remains {
+        let mut inner = self.inner.lock();
+        inner.closed = true;
+        inner.over_limit.clear();
+        Remains {
+            consumers: std::mem::take(&mut inner.consumers).into_values().collect(),
+            unacked: inner.unacked.take_all(),
+        }
+    }
+}
+
+/// A name or key of a message: it came as a short string.
+pub(super) fn short(octets: &[u8]) -> ShortStr<'_> {
+    ShortStr::new(octets).unwrap_or_default()
+}

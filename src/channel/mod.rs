@@ -1,0 +1,257 @@
+//! A channel (§2.2.1, §1.5): what one peer asks on it, in order, and what the broker answers.
+//!
+//! ```text
+//!   frames -> Channel::on_method / on_header / on_body -> broker::Session
+//!                |                                            |
+//!                +-- answers, confirms, returns               +-- deliveries, from any task
+//!                               \                            /
+//!                                the connection's outbound buffer
+//! ```
+//!
+//! Everything here runs on the connection's reader, except what [`deliveries`] shares with queues.
+
+mod confirms;
+mod consume;
+mod consumer;
+mod content;
+mod deliveries;
+mod entities;
+mod publish;
+mod settle;
+mod tx;
+mod unacked;
+
+use std::fmt;
+use std::sync::Arc;
+
+use lepus_protocol::method::{access, basic, channel, confirm};
+use lepus_protocol::{ChannelId, ContentHeader, Method, ReplyCode};
+
+use crate::broker::{Routes, Session};
+use crate::clock::{Clock, Timestamp};
+use crate::config::ConnectionLimits;
+use crate::exception::{ChannelException, ConnectionException, Exception};
+use crate::name::Name;
+use crate::outbound::Outbound;
+use crate::queue::Settlement;
+
+use confirms::Confirms;
+use consume::ReplyTo;
+use content::Content;
+use deliveries::Deliveries;
+use tx::Tx;
+
+/// What the channels of a connection share.
+#[derive(Debug)]
+pub struct Context {
+    /// What the connection may do, and where.
+    pub session: Session,
+    /// Where answers and deliveries go.
+    pub outbound: Arc<Outbound>,
+    /// Octets of the largest frame (negotiated).
+    pub frame_max: u32,
+    /// The time, for deliveries that are resumed by the writer.
+    pub clock: Clock,
+    /// Limits.
+    pub limits: ConnectionLimits,
+    /// Whether the client understands a basic.cancel from the server (RabbitMQ: consumer_cancel_notify).
+    pub notify_cancel: bool,
+}
+
+/// A channel that is open.
+pub struct Channel {
+    id: ChannelId,
+    context: Arc<Context>,
+    content: Content,
+    mode: Mode,
+    deliveries: Arc<Deliveries>,
+    /// For consumers to come (RabbitMQ: basic.qos with global=false); `None` is no limit.
+    prefetch: Option<u32>,
+    last_queue: Option<Name>,
+    last_exchange: Option<Name>,
+    reply_to: Option<ReplyTo>,
+    /// Kept between publishes for its memory; empty otherwise.
+    routes: Routes,
+}
+
+/// What happens to a publish besides being routed.
+#[derive(Debug, Default)]
+enum Mode {
+    #[default]
+    Plain,
+    /// RabbitMQ: it is confirmed.
+    Confirm(Confirms),
+    /// §1.9: it waits for the commit.
+    Tx(Tx),
+}
+
+impl Channel {
+    /// Opens channel `id`.
+    pub fn new(id: ChannelId, context: Arc<Context>) -> Self {
+        let outbound = Arc::clone(&context.outbound);
+        let deliveries = Deliveries::new(id, context.frame_max, outbound, context.notify_cancel);
+        Self {
+            id,
+            context,
+            content: Content::default(),
+            mode: Mode::default(),
+            deliveries: Arc::new(deliveries),
+            prefetch: None,
+            last_queue: None,
+            last_exchange: None,
+            reply_to: None,
+            routes: Routes::new(),
+        }
+    }
+
+    /// A method other than those that open and close the channel.
+    ///
+    /// # Errors
+    /// What closes the channel or the connection.
+    pub fn on_method(&mut self, method: Method<'_>, now: Timestamp) -> Result<(), Exception> {
+        self.content.check_method()?;
+        match method {
+            Method::Basic(method) => self.on_basic(method, now),
+            Method::Queue(method) => self.on_queue(method, now),
+            Method::Exchange(method) => self.on_exchange(method),
+            Method::Confirm(method) => self.on_confirm(&method),
+            Method::Tx(method) => self.on_tx(&method, now),
+            Method::Channel(method) => self.on_channel(&method),
+            Method::Access(method) => self.on_access(&method),
+            Method::Connection(_) => Err(Self::unimplemented()),
+        }
+    }
+
+    /// A content header frame.
+    ///
+    /// # Errors
+    /// What closes the channel or the connection.
+    pub fn on_content_header(&mut self, header: &ContentHeader<'_>, now: Timestamp) -> Result<(), Exception> {
+        self.on_header(header, now)
+    }
+
+    /// A content body frame.
+    ///
+    /// # Errors
+    /// What closes the channel or the connection.
+    pub fn on_content_body(&mut self, octets: &[u8], now: Timestamp) -> Result<(), Exception> {
+        self.on_body(octets, now)
+    }
+
+    fn on_basic(&mut self, method: basic::Method<'_>, now: Timestamp) -> Result<(), Exception> {
+        match method {
+            basic::Method::Publish(publish) => self.publish(&publish),
+            basic::Method::Ack(ack) => self.ack(&ack, now),
+            basic::Method::Nack(nack) => self.nack(&nack, now),
+            basic::Method::Reject(reject) => self.reject(&reject, now),
+            basic::Method::Get(get) => self.get(&get, now),
+            basic::Method::Qos(qos) => self.qos(&qos),
+            basic::Method::Consume(consume) => self.consume(&consume, now),
+            basic::Method::Cancel(cancel) => {
+                self.cancel(&cancel, now);
+                Ok(())
+            }
+            // The client's answer to a cancel from the server; nothing is left to do.
+            basic::Method::CancelOk(_) => Ok(()),
+            basic::Method::RecoverAsync(recover) => self.recover(recover.requeue, now),
+            basic::Method::Recover(recover) => {
+                self.recover(recover.requeue, now)?;
+                self.reply(basic::RecoverOk);
+                Ok(())
+            }
+            basic::Method::QosOk(_)
+            | basic::Method::ConsumeOk(_)
+            | basic::Method::Return(_)
+            | basic::Method::Deliver(_)
+            | basic::Method::GetOk(_)
+            | basic::Method::GetEmpty(_)
+            | basic::Method::RecoverOk(_) => Err(Self::unimplemented()),
+        }
+    }
+
+    fn on_confirm(&mut self, method: &confirm::Method) -> Result<(), Exception> {
+        let confirm::Method::Select(select) = method else { return Err(Self::unimplemented()) };
+        match self.mode {
+            Mode::Tx(_) => {
+                return Err(
+                    ChannelException::precondition_failed("cannot switch from tx to confirm mode").into()
+                );
+            }
+            Mode::Plain => self.mode = Mode::Confirm(Confirms::default()),
+            Mode::Confirm(_) => {}
+        }
+        self.reply_unless(select.no_wait, confirm::SelectOk);
+        Ok(())
+    }
+
+    fn on_channel(&mut self, method: &channel::Method<'_>) -> Result<(), Exception> {
+        match method {
+            channel::Method::Flow(flow) if flow.active => {
+                self.reply(channel::FlowOk { active: true });
+                Ok(())
+            }
+            channel::Method::Flow(_) => Err(publish::not_implemented("active=false")),
+            channel::Method::FlowOk(_) => Ok(()),
+            channel::Method::Open(_)
+            | channel::Method::OpenOk(_)
+            | channel::Method::Close(_)
+            | channel::Method::CloseOk(_) => Err(Self::unimplemented()),
+        }
+    }
+
+    /// Tickets of AMQP 0-8: everybody gets the same (RabbitMQ).
+    fn on_access(&mut self, method: &access::Method<'_>) -> Result<(), Exception> {
+        match method {
+            access::Method::Request(_) => {
+                self.reply(access::RequestOk { ticket: 1 });
+                Ok(())
+            }
+            access::Method::RequestOk(_) => Err(Self::unimplemented()),
+        }
+    }
+
+    /// The end of what one read brought: confirms are told together.
+    pub fn flush(&mut self) {
+        if let Mode::Confirm(confirms) = &mut self.mode
+            && !confirms.is_empty()
+        {
+            self.context.outbound.append(|frames| confirms.flush(self.id, frames));
+        }
+    }
+
+    /// Ends the channel: consumers are cancelled, unsettled deliveries go back to their queues.
+    pub fn close(mut self, now: Timestamp) {
+        let mut remains = self.deliveries.close();
+        for consumer in &remains.consumers {
+            if let Some((queue, id)) = consumer.subscription() {
+                self.context.session.cancel(&queue, id, now);
+            }
+        }
+        if let Mode::Tx(tx) = std::mem::take(&mut self.mode) {
+            remains.unacked.extend(tx.into_unacked());
+        }
+        self.settle_all(remains.unacked, Settlement::Requeue, now);
+    }
+
+    fn reply<'m>(&self, method: impl Into<Method<'m>>) {
+        let method = method.into();
+        self.context.outbound.append(|frames| method.encode(self.id, frames));
+    }
+
+    fn reply_unless<'m>(&self, no_wait: bool, method: impl Into<Method<'m>>) {
+        if !no_wait {
+            self.reply(method);
+        }
+    }
+
+    /// A method that a client does not send (RabbitMQ's text).
+    fn unimplemented() -> Exception {
+        ConnectionException::new(ReplyCode::COMMAND_INVALID, "unimplemented method").into()
+    }
+}
+
+impl fmt::Debug for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Channel").field("id", &self.id).field("mode", &self.mode).finish_non_exhaustive()
+    }
+}

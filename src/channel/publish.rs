@@ -1,0 +1,312 @@
+//! Publishing (§1.8.3.7): what a message's properties ask for, where it goes, what its publisher is told.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use lepus_protocol::method::basic;
+use lepus_protocol::{
+    ContentHeader, FieldTable, FieldValue, Method, Properties, ReplyCode, ShortStr, encoder,
+};
+
+use super::content::{Content, PublishTo};
+use super::deliveries::short;
+use super::{Channel, Mode};
+use crate::broker::exchange::Exchange;
+use crate::broker::{LazyHeaders, Routes};
+use crate::clock::Timestamp;
+use crate::exception::{ChannelException, ConnectionException, Exception};
+use crate::message::{Envelope, Message, MessageBuilder};
+use crate::name::{Name, REPLY_TO};
+use crate::queue::Enqueued;
+use crate::queue::arguments::TTL_MAX_MS;
+
+/// delivery-mode of a persistent message (§1.8.1).
+const PERSISTENT: u8 = 2;
+
+/// Headers that name further routing keys (RabbitMQ); BCC is not delivered.
+const ROUTING_HEADERS: [&str; 2] = ["CC", "BCC"];
+
+/// Routing keys that CC and BCC may add to a message.
+const EXTRA_KEYS_MAX: usize = 1024;
+
+/// A publish whose header has come.
+#[derive(Debug)]
+pub(super) struct Publication {
+    exchange: Arc<Exchange>,
+    mandatory: bool,
+    extra_keys: Vec<Vec<u8>>,
+}
+
+/// A message that is ready to be given to its queues.
+#[derive(Debug)]
+pub(super) struct RoutedMessage {
+    pub(super) message: Message,
+    pub(super) routes: Routes,
+    pub(super) mandatory: bool,
+}
+
+/// What a message's properties ask for.
+struct Asked<'a> {
+    /// The properties as they will be delivered.
+    properties: Cow<'a, [u8]>,
+    extra_keys: Vec<Vec<u8>>,
+    persistent: bool,
+    priority: u8,
+    ttl_ms: Option<u64>,
+}
+
+impl Channel {
+    /// basic.publish.
+    pub(super) fn publish(&mut self, publish: &basic::Publish<'_>) -> Result<(), Exception> {
+        if publish.immediate {
+            return Err(not_implemented("immediate=true"));
+        }
+        let exchange = match &self.last_exchange {
+            Some(last) if publish.exchange == *last.as_str() => last.clone(),
+            _ => self.exchange_name(publish.exchange)?,
+        };
+        self.last_exchange = Some(exchange.clone());
+        self.content = Content::AwaitingHeader(PublishTo {
+            exchange,
+            routing_key: publish.routing_key.to_owned(),
+            mandatory: publish.mandatory,
+        });
+        Ok(())
+    }
+
+    /// A content header frame.
+    pub(super) fn on_header(&mut self, header: &ContentHeader<'_>, now: Timestamp) -> Result<(), Exception> {
+        let publish = self.content.take_publish(header.class)?;
+        let size_max = self.context.limits.message_size_max;
+        if header.body_size > size_max {
+            return Err(ChannelException::precondition_failed(format_args!(
+                "message size {} is larger than max size {size_max}",
+                header.body_size
+            ))
+            .into());
+        }
+        let exchange = self.context.session.exchange_to_publish(&publish.exchange)?;
+        let asked = self.check_properties(header.properties)?;
+        let envelope = Envelope {
+            exchange: publish.exchange.as_str().as_bytes(),
+            routing_key: publish.routing_key().as_bytes(),
+            properties: &asked.properties,
+            persistent: asked.persistent,
+            priority: asked.priority,
+            ttl_ms: asked.ttl_ms,
+        };
+        let builder = MessageBuilder::new(&envelope, usize::try_from(header.body_size).unwrap_or(usize::MAX));
+        let publication =
+            Publication { exchange, mandatory: publish.mandatory, extra_keys: asked.extra_keys };
+        if header.body_size == 0 {
+            return self.complete(publication, builder.finish(), now);
+        }
+        self.content = Content::AwaitingBody { publication, builder, remaining: header.body_size };
+        Ok(())
+    }
+
+    /// A content body frame.
+    pub(super) fn on_body(&mut self, octets: &[u8], now: Timestamp) -> Result<(), Exception> {
+        match self.content.push_body(octets)? {
+            Some((publication, message)) => self.complete(publication, message, now),
+            None => Ok(()),
+        }
+    }
+
+    fn complete(
+        &mut self,
+        publication: Publication,
+        message: Message,
+        now: Timestamp,
+    ) -> Result<(), Exception> {
+        let Publication { exchange, mandatory, extra_keys } = publication;
+        let mut routes = std::mem::take(&mut self.routes);
+        let headers = LazyHeaders::new(message.properties());
+        if extra_keys.is_empty() {
+            self.context.session.route(exchange, &[message.routing_key()], &headers, &mut routes);
+        } else {
+            let mut keys = vec![message.routing_key()];
+            keys.extend(extra_keys.iter().map(Vec::as_slice));
+            self.context.session.route(exchange, &keys, &headers, &mut routes);
+        }
+        drop(headers);
+        let mut routed = RoutedMessage { message, routes, mandatory };
+        if let Mode::Tx(tx) = &mut self.mode {
+            return Ok(tx.publish(routed)?);
+        }
+        let outcome = self.give_to_queues(&mut routed, now);
+        self.routes = routed.routes;
+        if let Mode::Confirm(confirms) = &mut self.mode {
+            confirms.record(outcome);
+        }
+        Ok(())
+    }
+
+    /// Gives the message to its queues, or back to its publisher. Leaves no routes.
+    pub(super) fn give_to_queues(&self, routed: &mut RoutedMessage, now: Timestamp) -> Enqueued {
+        if routed.routes.is_empty() {
+            if routed.mandatory {
+                self.send_return(&routed.message);
+            }
+            // RabbitMQ: what goes nowhere is confirmed.
+            return Enqueued::Accepted;
+        }
+        self.context.session.enqueue(&mut routed.routes, &routed.message, now)
+    }
+
+    /// basic.return (§1.8.3.8). It goes out before the confirm of the same publish.
+    fn send_return(&self, message: &Message) {
+        let code = ReplyCode::NO_ROUTE;
+        let method = Method::from(basic::Return {
+            reply_code: code,
+            reply_text: ShortStr::truncated(code.name()),
+            exchange: short(message.exchange()),
+            routing_key: short(message.routing_key()),
+        });
+        self.context.outbound.append(|frames| {
+            method.encode(self.id, frames);
+            let (properties, body) = (message.properties(), message.body());
+            encoder::content(frames, self.id, properties, body, self.context.frame_max);
+        });
+    }
+
+    fn check_properties<'a>(&self, raw: &'a [u8]) -> Result<Asked<'a>, Exception> {
+        let mut properties = Properties::parse(raw).map_err(syntax_error)?;
+        self.check_user_id(&properties)?;
+        let mut asked = Asked {
+            properties: Cow::Borrowed(raw),
+            extra_keys: Vec::new(),
+            persistent: properties.delivery_mode == Some(PERSISTENT),
+            priority: properties.priority.unwrap_or_default(),
+            ttl_ms: expiration(&properties)?,
+        };
+        if let Some(headers) = properties.headers {
+            // Parsed in any case: a broken table must not reach consumers.
+            let mut headers = FieldTable::parse(headers).map_err(syntax_error)?;
+            asked.extra_keys = extra_keys(&headers)?;
+            if headers.remove("BCC").is_some() {
+                let mut encoded = Vec::new();
+                headers.encode(&mut encoded);
+                asked.properties =
+                    Cow::Owned(encode(&Properties { headers: Some(&encoded), ..properties.clone() }));
+            }
+        }
+        if properties.reply_to.is_some_and(|reply_to| reply_to == REPLY_TO) {
+            let address = self.reply_address()?;
+            let current = asked.properties.into_owned();
+            properties = Properties::parse(&current).map_err(syntax_error)?;
+            asked.properties =
+                Cow::Owned(encode(&Properties { reply_to: Some(address.as_short_str()), ..properties }));
+        }
+        Ok(asked)
+    }
+
+    /// RabbitMQ: direct reply-to needs a consumer on the same channel, whose address the receiver sees.
+    fn reply_address(&self) -> Result<&Name, ChannelException> {
+        match &self.reply_to {
+            Some(reply_to) => Ok(&reply_to.address),
+            None => Err(ChannelException::precondition_failed("fast reply consumer does not exist")),
+        }
+    }
+
+    /// RabbitMQ: a user-id must be the publisher's own.
+    fn check_user_id(&self, properties: &Properties<'_>) -> Result<(), ChannelException> {
+        let user = &self.context.session.user;
+        match properties.user_id {
+            Some(claimed) if claimed != *user.name.as_str() && !user.impersonator => {
+                Err(ChannelException::precondition_failed(format_args!(
+                    "user_id property set to '{claimed}' but authenticated user was '{}'",
+                    user.name
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn encode(properties: &Properties<'_>) -> Vec<u8> {
+    let mut raw = Vec::new();
+    properties.encode(&mut raw);
+    raw
+}
+
+/// The routing keys in CC and BCC (RabbitMQ).
+fn extra_keys(headers: &FieldTable) -> Result<Vec<Vec<u8>>, ChannelException> {
+    let mut keys = Vec::new();
+    for name in ROUTING_HEADERS {
+        let Some(value) = headers.get(name) else { continue };
+        let Some(values) = value.as_array() else {
+            return Err(ChannelException::precondition_failed(format_args!(
+                "invalid message: {{unacceptable_type_in_header,\"{name}\",{}}}",
+                value.type_name()
+            )));
+        };
+        keys.extend(values.iter().filter_map(routing_key));
+    }
+    if keys.len() > EXTRA_KEYS_MAX {
+        return Err(ChannelException::precondition_failed(format_args!(
+            "invalid message: {} routing keys in CC and BCC, at most {EXTRA_KEYS_MAX} are accepted",
+            keys.len()
+        )));
+    }
+    Ok(keys)
+}
+
+fn routing_key(value: &FieldValue) -> Option<Vec<u8>> {
+    match value {
+        FieldValue::LongString(key) => Some(key.clone()),
+        _ => None,
+    }
+}
+
+/// The expiration property: milliseconds in decimal (RabbitMQ; its texts).
+fn expiration(properties: &Properties<'_>) -> Result<Option<u64>, ChannelException> {
+    let Some(expiration) = properties.expiration else { return Ok(None) };
+    let text = expiration.as_str().unwrap_or_default();
+    parse_expiration(text).map(Some).map_err(|reason| {
+        ChannelException::precondition_failed(format_args!("invalid expiration '{expiration}': {reason}"))
+    })
+}
+
+fn parse_expiration(text: &str) -> Result<u64, String> {
+    let digits = text.trim_start_matches(['-', '+']);
+    let (number, rest) = digits.split_at(digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len()));
+    if number.is_empty() || text.len() - digits.len() > 1 {
+        return Err("no_integer".to_owned());
+    }
+    if !rest.is_empty() {
+        return Err(format!("{{leftover_string,\"{rest}\"}}"));
+    }
+    if text.starts_with('-') && number.bytes().any(|digit| digit != b'0') {
+        return Err(format!("{{value_negative,-{number}}}"));
+    }
+    match number.parse::<u64>() {
+        Ok(millis) if millis <= TTL_MAX_MS.unsigned_abs() => Ok(millis),
+        _ => Err(format!("{{value_too_big,{number}}}")),
+    }
+}
+
+fn syntax_error(error: impl std::fmt::Display) -> ConnectionException {
+    ConnectionException::new(ReplyCode::SYNTAX_ERROR, error)
+}
+
+/// 540, which RabbitMQ gives for parts of the specification that it leaves out.
+pub(super) fn not_implemented(what: impl std::fmt::Display) -> Exception {
+    ConnectionException::new(ReplyCode::NOT_IMPLEMENTED, what).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expiration_is_a_decimal_number_of_milliseconds() {
+        assert_eq!(parse_expiration("0"), Ok(0));
+        assert_eq!(parse_expiration("60000"), Ok(60_000));
+        assert_eq!(parse_expiration(""), Err("no_integer".to_owned()));
+        assert_eq!(parse_expiration("abc"), Err("no_integer".to_owned()));
+        assert_eq!(parse_expiration("10s"), Err("{leftover_string,\"s\"}".to_owned()));
+        assert_eq!(parse_expiration("-1"), Err("{value_negative,-1}".to_owned()));
+        assert!(parse_expiration("99999999999999999999999").unwrap_err().starts_with("{value_too_big"));
+    }
+}

@@ -1,0 +1,178 @@
+//! Deliveries of one channel that the client has not settled, by delivery tag.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use lepus_protocol::DeliveryTag;
+
+use crate::queue::{LeaseRef, Queue};
+
+/// A delivery: which message of which queue.
+#[derive(Clone, Debug)]
+pub(super) struct Unacked {
+    /// Its number on the channel.
+    pub(super) tag: DeliveryTag,
+    /// The queue that leased it.
+    pub(super) queue: Arc<Queue>,
+    /// The lease.
+    pub(super) lease: LeaseRef,
+}
+
+/// Unsettled deliveries in order of their tags.
+///
+/// Clients mostly settle the oldest first, so that this is a queue. What is settled out of order leaves a gap,
+/// which goes when it reaches the front, or when gaps outnumber what is left: a delivery that is held for days does
+/// not pin the memory of all that followed it.
+#[derive(Debug, Default)]
+pub(super) struct UnackedDeliveries {
+    slots: VecDeque<(DeliveryTag, Option<Unacked>)>,
+    live: usize,
+}
+
+/// The client named a delivery that is not unsettled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct UnknownTag;
+
+impl UnackedDeliveries {
+    /// Gaps that are tolerated however few deliveries are left.
+    const GAPS_MIN: usize = 64;
+
+    /// Records a delivery; its tag is greater than any before.
+    pub(super) fn push(&mut self, delivery: Unacked) {
+        self.live += 1;
+        self.slots.push_back((delivery.tag, Some(delivery)));
+    }
+
+    /// Takes out the delivery of this tag.
+    pub(super) fn take(&mut self, tag: DeliveryTag) -> Result<Unacked, UnknownTag> {
+        let at = self.slots.binary_search_by_key(&tag, |(tag, _)| *tag).map_err(|_| UnknownTag)?;
+        let taken = self.slots.get_mut(at).and_then(|(_, slot)| slot.take()).ok_or(UnknownTag)?;
+        self.live -= 1;
+        self.close_gaps();
+        Ok(taken)
+    }
+
+    /// Takes out all deliveries up to this tag; all there are for [`DeliveryTag::ALL`] (§1.8.3.13: multiple).
+    pub(super) fn take_through(&mut self, tag: DeliveryTag) -> Result<Vec<Unacked>, UnknownTag> {
+        if tag == DeliveryTag::ALL {
+            return Ok(self.take_all());
+        }
+        let at = self.slots.binary_search_by_key(&tag, |(tag, _)| *tag).map_err(|_| UnknownTag)?;
+        let taken: Vec<_> = self.slots.drain(..=at).filter_map(|(_, slot)| slot).collect();
+        self.live -= taken.len();
+        self.close_gaps();
+        Ok(taken)
+    }
+
+    /// Takes out everything, in order.
+    pub(super) fn take_all(&mut self) -> Vec<Unacked> {
+        self.live = 0;
+        std::mem::take(&mut self.slots).into_iter().filter_map(|(_, slot)| slot).collect()
+    }
+
+    /// Puts deliveries back that were taken out (tx.rollback).
+    pub(super) fn put_back(&mut self, deliveries: Vec<Unacked>) {
+        self.slots.retain(|(_, slot)| slot.is_some());
+        self.slots.extend(deliveries.into_iter().map(|delivery| (delivery.tag, Some(delivery))));
+        self.slots.make_contiguous().sort_unstable_by_key(|(tag, _)| *tag);
+        self.live = self.slots.len();
+    }
+
+    /// Number of unsettled deliveries.
+    pub(super) fn len(&self) -> usize {
+        self.live
+    }
+
+    fn close_gaps(&mut self) {
+        while self.slots.front().is_some_and(|(_, slot)| slot.is_none()) {
+            self.slots.pop_front();
+        }
+        let gaps = self.slots.len() - self.live;
+        if gaps > self.live + Self::GAPS_MIN {
+            self.slots.retain(|(_, slot)| slot.is_some());
+            self.slots.shrink_to(2 * self.live);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::id::EntityId;
+    use crate::name::Name;
+    use crate::queue::{Dropped, Holder, Host, QueueArguments, QueueOptions, Seq};
+
+    struct Nobody;
+
+    impl Host for Nobody {
+        fn arm(&self, _: &Arc<Queue>, _: Timestamp) {}
+        fn dropped(&self, _: &Queue, _: Vec<Dropped>) {}
+        fn account(&self, _: i64) {}
+    }
+
+    fn queue() -> Arc<Queue> {
+        let options = QueueOptions {
+            durable: false,
+            auto_delete: false,
+            exclusive_to: None,
+            arguments: QueueArguments::default(),
+        };
+        Queue::new(EntityId::new(1), Name::from("q"), options, Arc::new(Nobody), Timestamp::default())
+    }
+
+    fn deliveries(count: u64) -> UnackedDeliveries {
+        let queue = queue();
+        let mut unacked = UnackedDeliveries::default();
+        for tag in 1..=count {
+            unacked.push(Unacked {
+                tag: DeliveryTag::new(tag),
+                queue: Arc::clone(&queue),
+                lease: LeaseRef { seq: Seq::new(tag), holder: Holder::Get },
+            });
+        }
+        unacked
+    }
+
+    fn tags(taken: &[Unacked]) -> Vec<u64> {
+        taken.iter().map(|delivery| delivery.tag.get()).collect()
+    }
+
+    #[test]
+    fn a_delivery_is_settled_once() {
+        let mut unacked = deliveries(3);
+        assert!(unacked.take(DeliveryTag::new(2)).is_ok());
+        assert_eq!(unacked.take(DeliveryTag::new(2)).unwrap_err(), UnknownTag);
+        assert_eq!(unacked.take(DeliveryTag::new(4)).unwrap_err(), UnknownTag);
+        assert_eq!(unacked.len(), 2);
+    }
+
+    #[test]
+    fn multiple_takes_everything_up_to_the_tag_and_zero_takes_all() {
+        let mut unacked = deliveries(5);
+        unacked.take(DeliveryTag::new(1)).unwrap();
+        assert_eq!(tags(&unacked.take_through(DeliveryTag::new(3)).unwrap()), [2, 3]);
+        assert_eq!(tags(&unacked.take_through(DeliveryTag::ALL).unwrap()), [4, 5]);
+        assert!(unacked.take_through(DeliveryTag::new(5)).is_err());
+    }
+
+    #[test]
+    fn what_is_put_back_takes_its_place() {
+        let mut unacked = deliveries(4);
+        let taken =
+            vec![unacked.take(DeliveryTag::new(3)).unwrap(), unacked.take(DeliveryTag::new(1)).unwrap()];
+        unacked.put_back(taken);
+        assert_eq!(tags(&unacked.take_all()), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn one_old_delivery_does_not_pin_the_memory_of_later_ones() {
+        let mut unacked = deliveries(10_000);
+        for tag in 2..=10_000 {
+            unacked.take(DeliveryTag::new(tag)).unwrap();
+        }
+        assert_eq!(unacked.len(), 1);
+        assert!(unacked.slots.len() <= 2 + UnackedDeliveries::GAPS_MIN);
+        assert!(unacked.take(DeliveryTag::new(1)).is_ok());
+    }
+}

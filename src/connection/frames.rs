@@ -1,0 +1,273 @@
+//! What the frames of one batch do.
+
+use lepus_protocol::method::{basic, channel, connection};
+use lepus_protocol::{
+    ChannelId, ClassId, ContentHeader, Frame, HeaderError, Method, MethodError, MethodId, ReplyCode,
+    ShortStr, decode,
+};
+
+use super::{Connection, Failure, Outcome, Slot};
+use crate::channel::Channel;
+use crate::clock::Timestamp;
+use crate::exception::{ChannelException, ConnectionException, Exception};
+
+impl Connection {
+    /// Carries out every whole frame in `octets`; adds to `consumed` as it goes. Never waits.
+    pub(super) fn on_octets(
+        &mut self,
+        octets: &[u8],
+        consumed: &mut usize,
+        now: Timestamp,
+    ) -> Result<Outcome, Failure> {
+        loop {
+            let rest = octets.get(*consumed..).unwrap_or_default();
+            let decoded = decode(rest, self.tuning.frame_max);
+            let decoded = decoded.map_err(|error| ConnectionException::new(ReplyCode::FRAME_ERROR, error))?;
+            let Some((frame, length)) = decoded else { return Ok(Outcome::Continue) };
+            *consumed += length;
+            if self.on_frame(frame, now)? == Outcome::ClosedByClient {
+                return Ok(Outcome::ClosedByClient);
+            }
+        }
+    }
+
+    fn on_frame(&mut self, frame: Frame<'_>, now: Timestamp) -> Result<Outcome, Failure> {
+        match frame {
+            Frame::Heartbeat { channel: ChannelId::CONNECTION } => Ok(Outcome::Continue),
+            // §4.2.7: heartbeat frames must have channel 0.
+            Frame::Heartbeat { channel } => {
+                Err(unexpected(format_args!("heartbeat on channel {channel}")).into())
+            }
+            Frame::Method { channel: ChannelId::CONNECTION, payload } => self.on_connection_method(payload),
+            Frame::Header { channel: ChannelId::CONNECTION, .. }
+            | Frame::Body { channel: ChannelId::CONNECTION, .. } => {
+                Err(unexpected("expected method frame, got non method frame instead").into())
+            }
+            Frame::Method { channel, payload } => self.on_channel_method(channel, payload, now),
+            Frame::Header { channel, payload } => self.on_header(channel, payload, now),
+            Frame::Body { channel, payload } => {
+                self.on_content(channel, now, |channel| channel.on_content_body(payload, now))
+            }
+        }
+    }
+
+    fn on_connection_method(&mut self, payload: &[u8]) -> Result<Outcome, Failure> {
+        let method = Method::parse(payload).map_err(malformed_method)?;
+        let (class, id) = (method.class_id(), method.method_id());
+        match method {
+            Method::Connection(connection::Method::Close(close)) => {
+                let (code, text) = (close.reply_code.get(), close.reply_text);
+                tracing::debug!(code, %text, "client closes the connection");
+                Ok(Outcome::ClosedByClient)
+            }
+            Method::Connection(connection::Method::UpdateSecret(update)) => {
+                let user = &self.context.session.user;
+                self.settings.broker.authority.renew(user, update.new_secret);
+                self.send(connection::UpdateSecretOk);
+                Ok(Outcome::Continue)
+            }
+            Method::Connection(_) => Err(Failure::new(command_invalid("unimplemented method"), class, id)),
+            // §1.4: channel 0 is for class connection alone.
+            _ => Err(Failure::new(command_invalid("unimplemented method"), class, id)),
+        }
+    }
+
+    fn on_channel_method(
+        &mut self,
+        id: ChannelId,
+        payload: &[u8],
+        now: Timestamp,
+    ) -> Result<Outcome, Failure> {
+        let method = Method::parse(payload).map_err(malformed_method)?;
+        let (class_id, method_id) = (method.class_id(), method.method_id());
+        if let Method::Channel(method) = &method
+            && self.on_channel_life(id, method, now)?
+        {
+            return Ok(Outcome::Continue);
+        }
+        if matches!(&method, Method::Basic(basic::Method::Publish(_))) {
+            self.publishes = true;
+        }
+        match self.channels.get_mut(&id) {
+            None => {
+                let exception = ConnectionException::new(ReplyCode::CHANNEL_ERROR, "expected 'channel.open'");
+                Err(Failure::new(exception, class_id, method_id))
+            }
+            Some(Slot::Closing) => Ok(Outcome::Continue),
+            Some(Slot::Open(channel)) => {
+                let result = channel.on_method(method, now);
+                self.conclude(id, result, class_id, method_id, now)
+            }
+        }
+    }
+
+    /// Methods that open and close channels. Returns whether it was one.
+    fn on_channel_life(
+        &mut self,
+        id: ChannelId,
+        method: &channel::Method<'_>,
+        now: Timestamp,
+    ) -> Result<bool, Failure> {
+        match (method, self.channels.get(&id)) {
+            (channel::Method::Open(_), None) => self.open_channel(id)?,
+            (channel::Method::Open(_), Some(Slot::Open(_))) => {
+                let exception =
+                    ConnectionException::new(ReplyCode::CHANNEL_ERROR, "second 'channel.open' seen");
+                return Err(Failure::new(exception, channel::Open::CLASS, channel::Open::ID));
+            }
+            (channel::Method::Close(close), Some(slot)) => {
+                let is_open = matches!(slot, Slot::Open(_));
+                tracing::debug!(channel = %id, code = close.reply_code.get(), "client closes the channel");
+                // While our own close is under way the client's is answered, and its close-ok still comes.
+                if is_open && let Some(Slot::Open(channel)) = self.channels.remove(&id) {
+                    channel.close(now);
+                }
+                self.send_on(id, channel::CloseOk);
+            }
+            (channel::Method::CloseOk(_), Some(Slot::Closing)) => {
+                self.channels.remove(&id);
+            }
+            (_, _) => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn open_channel(&mut self, id: ChannelId) -> Result<(), Failure> {
+        let (count, max) = (self.channels.len(), self.tuning.channel_max);
+        if max != 0 && (count >= usize::from(max) || id.get() > max) {
+            let exception = ConnectionException::new(
+                ReplyCode::NOT_ALLOWED,
+                format_args!(
+                    "number of channels opened ({count}) has reached the negotiated channel_max ({max})"
+                ),
+            );
+            return Err(Failure::new(exception, channel::Open::CLASS, channel::Open::ID));
+        }
+        let channel = Channel::new(id, std::sync::Arc::clone(&self.context));
+        self.channels.insert(id, Slot::Open(Box::new(channel)));
+        self.send_on(id, channel::OpenOk);
+        Ok(())
+    }
+
+    fn on_header(&mut self, id: ChannelId, payload: &[u8], now: Timestamp) -> Result<Outcome, Failure> {
+        let header = ContentHeader::parse(payload).map_err(malformed_header)?;
+        self.on_content(id, now, |channel| channel.on_content_header(&header, now))
+    }
+
+    /// A frame of content: errors are about the publish that it belongs to.
+    fn on_content(
+        &mut self,
+        id: ChannelId,
+        now: Timestamp,
+        content: impl FnOnce(&mut Channel) -> Result<(), Exception>,
+    ) -> Result<Outcome, Failure> {
+        match self.channels.get_mut(&id) {
+            None => {
+                let exception = ConnectionException::new(ReplyCode::CHANNEL_ERROR, "expected 'channel.open'");
+                Err(exception.into())
+            }
+            Some(Slot::Closing) => Ok(Outcome::Continue),
+            Some(Slot::Open(channel)) => {
+                let result = content(channel);
+                if self.publishing.last() != Some(&id) {
+                    self.publishing.push(id);
+                }
+                self.conclude(id, result, basic::Publish::CLASS, basic::Publish::ID, now)
+            }
+        }
+    }
+
+    /// Closes what an error says, and nothing else.
+    fn conclude(
+        &mut self,
+        id: ChannelId,
+        result: Result<(), Exception>,
+        class: ClassId,
+        method: MethodId,
+        now: Timestamp,
+    ) -> Result<Outcome, Failure> {
+        match result {
+            Ok(()) => Ok(Outcome::Continue),
+            Err(Exception::Channel(exception)) => {
+                self.fail_channel(id, &exception, class, method, now);
+                Ok(Outcome::Continue)
+            }
+            Err(Exception::Connection(exception)) => Err(Failure::new(exception, class, method)),
+        }
+    }
+
+    /// A soft error: the channel is closed and then ignores everything up to close-ok.
+    fn fail_channel(
+        &mut self,
+        id: ChannelId,
+        exception: &ChannelException,
+        class_id: ClassId,
+        method_id: MethodId,
+        now: Timestamp,
+    ) {
+        tracing::warn!(channel = %id, text = exception.text(), "channel exception");
+        if let Some(Slot::Open(mut channel)) = self.channels.insert(id, Slot::Closing) {
+            channel.flush();
+            channel.close(now);
+        }
+        self.send_on(
+            id,
+            channel::Close {
+                reply_code: exception.code(),
+                reply_text: ShortStr::truncated(exception.text()),
+                class_id,
+                method_id,
+            },
+        );
+    }
+
+    /// The end of a batch: confirms are told, the writer is woken once.
+    pub(super) fn flush(&mut self) {
+        for id in self.publishing.drain(..) {
+            if let Some(Slot::Open(channel)) = self.channels.get_mut(&id) {
+                channel.flush();
+            }
+        }
+        self.outbound.wake();
+    }
+
+    fn send_on<'m>(&self, id: ChannelId, method: impl Into<Method<'m>>) {
+        let method = method.into();
+        self.outbound.append(|frames| method.encode(id, frames));
+    }
+}
+
+impl Failure {
+    pub(super) fn new(exception: ConnectionException, class: ClassId, method: MethodId) -> Self {
+        Self { exception, class, method }
+    }
+}
+
+impl From<ConnectionException> for Failure {
+    fn from(exception: ConnectionException) -> Self {
+        Self::new(exception, ClassId::NONE, MethodId::NONE)
+    }
+}
+
+fn unexpected(explanation: impl std::fmt::Display) -> ConnectionException {
+    ConnectionException::new(ReplyCode::UNEXPECTED_FRAME, explanation)
+}
+
+fn command_invalid(explanation: impl std::fmt::Display) -> ConnectionException {
+    ConnectionException::new(ReplyCode::COMMAND_INVALID, explanation)
+}
+
+fn malformed_method(error: MethodError) -> Failure {
+    match error {
+        MethodError::NoIds => ConnectionException::new(ReplyCode::SYNTAX_ERROR, error).into(),
+        MethodError::Unknown { class, method } => Failure::new(command_invalid(error), class, method),
+        MethodError::Syntax { class, method, .. } => {
+            Failure::new(ConnectionException::new(ReplyCode::SYNTAX_ERROR, error), class, method)
+        }
+    }
+}
+
+fn malformed_header(error: HeaderError) -> Failure {
+    let exception = ConnectionException::new(ReplyCode::SYNTAX_ERROR, error);
+    Failure::new(exception, basic::Publish::CLASS, basic::Publish::ID)
+}

@@ -1,0 +1,189 @@
+//! A connection: one socket, one reader, one writer, up to 2,047 channels.
+//!
+//! ```text
+//!   serve()  accept -> greet (handshake) -> Connection::run -> end
+//!   run()    read what is there -> every frame, without an await in between -> flush confirms, wake the writer -> wait
+//! ```
+//!
+//! Errors end exactly what their type says: a channel exception closes its channel, a connection exception this
+//! connection, and neither touches another one.
+
+mod frames;
+mod greet;
+mod handshake;
+mod input;
+mod run;
+mod writer;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ahash::RandomState;
+use lepus_protocol::method::connection;
+use lepus_protocol::{ChannelId, ClassId, Method, MethodId, ShortStr};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, info_span};
+
+use crate::broker::{Broker, Session};
+use crate::channel::{Channel, Context};
+use crate::clock::Timestamp;
+use crate::config::{ConnectionLimits, Identity};
+use crate::exception::ConnectionException;
+use crate::outbound::Outbound;
+
+use handshake::{Opened, Tuning, has_capability};
+use input::Input;
+
+/// How long a peer may take to answer connection.close before the socket is closed anyway.
+const CLOSE_OK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What connections need besides their socket.
+#[derive(Debug)]
+pub struct Settings {
+    /// The broker.
+    pub broker: Arc<Broker>,
+    /// Limits of each connection.
+    pub limits: ConnectionLimits,
+    /// How the broker presents itself.
+    pub identity: Identity,
+    /// Cancelled when the broker stops: clients get connection.close 320.
+    pub stopping: CancellationToken,
+}
+
+/// Serves one connection until it ends.
+pub async fn serve<R, W>(reader: R, writer: W, peer: SocketAddr, settings: Arc<Settings>)
+where
+    R: AsyncRead + Unpin + Send,
+    W: AsyncWrite + Unpin + Send + 'static,
+{
+    let id = settings.broker.next_connection();
+    let span = info_span!(
+        "connection",
+        id = %id,
+        %peer,
+        vhost = tracing::field::Empty,
+        user = tracing::field::Empty,
+        name = tracing::field::Empty,
+    );
+    async {
+        let mut input = Input::new(reader);
+        let mut writer = writer;
+        let Some(opened) = greet::greet(&mut input, &mut writer, peer, &settings).await else { return };
+        let span = tracing::Span::current();
+        span.record("vhost", tracing::field::display(&opened.vhost.name));
+        span.record("user", tracing::field::display(&opened.client.user.name));
+        if let Some(name) = opened.client.connection_name() {
+            span.record("name", tracing::field::display(name));
+        }
+        tracing::info!("connection opened");
+        Connection::new(id, opened, settings).run(input, writer).await;
+    }
+    .instrument(span)
+    .await;
+}
+
+/// A connection that is open.
+struct Connection {
+    settings: Arc<Settings>,
+    context: Arc<Context>,
+    outbound: Arc<Outbound>,
+    tuning: Tuning,
+    channels: HashMap<ChannelId, Slot, RandomState>,
+    /// Channels that published since the last flush.
+    publishing: Vec<ChannelId>,
+    /// Whether it ever published: only publishers are blocked by an alarm (RabbitMQ).
+    publishes: bool,
+    /// The client understands connection.blocked.
+    notify_blocked: bool,
+}
+
+/// A channel number in use.
+enum Slot {
+    Open(Box<Channel>),
+    /// channel.close has been sent: everything but close and close-ok is ignored (§1.5.2.5).
+    Closing,
+}
+
+/// What a batch of frames led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Continue,
+    /// The client sent connection.close.
+    ClosedByClient,
+}
+
+/// A connection exception and the method that it is about (0, 0 if none).
+#[derive(Debug)]
+struct Failure {
+    exception: ConnectionException,
+    class: ClassId,
+    method: MethodId,
+}
+
+impl Connection {
+    fn new(id: crate::id::ConnectionId, opened: Opened, settings: Arc<Settings>) -> Self {
+        let outbound = Arc::new(Outbound::new());
+        let capability = |name| has_capability(&opened.client.properties, name);
+        let context = Context {
+            session: Session { vhost: opened.vhost, user: Arc::clone(&opened.client.user), connection: id },
+            outbound: Arc::clone(&outbound),
+            frame_max: opened.tuning.frame_max,
+            clock: settings.broker.clock,
+            limits: settings.limits.clone(),
+            notify_cancel: capability("consumer_cancel_notify"),
+        };
+        let notify_blocked = capability("connection.blocked");
+        Self {
+            settings,
+            context: Arc::new(context),
+            outbound,
+            tuning: opened.tuning,
+            channels: HashMap::default(),
+            publishing: Vec::new(),
+            publishes: false,
+            notify_blocked,
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.context.clock.now()
+    }
+
+    fn send<'m>(&self, method: impl Into<Method<'m>>) {
+        let method = method.into();
+        self.outbound.append(|frames| method.encode(ChannelId::CONNECTION, frames));
+    }
+
+    /// connection.close (§1.4.2.9).
+    fn send_close(&self, failure: &Failure) {
+        self.send(connection::Close {
+            reply_code: failure.exception.code(),
+            reply_text: ShortStr::truncated(failure.exception.text()),
+            class_id: failure.class,
+            method_id: failure.method,
+        });
+        self.outbound.wake();
+    }
+
+    /// Closes all channels and gives up what belongs to the connection. Doing it twice changes nothing.
+    fn tear_down(&mut self) {
+        let now = self.now();
+        for (_, slot) in self.channels.drain() {
+            if let Slot::Open(channel) = slot {
+                channel.close(now);
+            }
+        }
+        self.context.session.end(now);
+    }
+}
+
+/// Whatever ends the task, leases go back and exclusive queues go.
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.tear_down();
+        self.outbound.close_now();
+    }
+}

@@ -1,0 +1,282 @@
+//! The life of an open connection: read, carry out, wait.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lepus_protocol::method::connection;
+use lepus_protocol::{ChannelId, Frame, Method, ReplyCode, ShortStr, decode};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinHandle};
+use tokio::time::{Sleep, sleep_until, timeout};
+use tracing::Instrument;
+
+use super::input::Input;
+use super::{CLOSE_OK_TIMEOUT, Connection, Failure, Outcome, writer};
+use crate::broker::alarm::LOW_ON_MEMORY;
+use crate::clock::{Clock, Timestamp};
+use crate::exception::ConnectionException;
+use crate::outbound::Outbound;
+
+/// How long a client may leave its answers unread while it goes on asking.
+const ANSWERS_UNREAD_MAX: Duration = Duration::from_secs(60);
+
+/// How long the last frames may take to reach the socket.
+const LAST_FRAMES_MAX: Duration = Duration::from_secs(5);
+
+/// What happened while the connection waited.
+enum Event {
+    /// There is something to carry out.
+    Octets,
+    /// The peer closed the socket, or it broke.
+    Gone(Option<io::Error>),
+    /// Nothing was heard for longer than the heartbeat allows.
+    Silent,
+    /// Answers are not read.
+    Unread,
+    /// The broker stops.
+    Stopping,
+}
+
+/// When something was last heard of the peer (§4.2.7).
+struct Liveness {
+    clock: Clock,
+    /// Silence that is tolerated; `None` without heartbeats.
+    patience: Option<Duration>,
+    heard: Timestamp,
+    check: Pin<Box<Sleep>>,
+}
+
+/// Where the connection's tasks meet: the input, the writer, and what else may happen.
+struct Line<R> {
+    input: Input<R>,
+    outbound: Arc<Outbound>,
+    writer: JoinHandle<io::Result<()>>,
+    alarm: watch::Receiver<bool>,
+    liveness: Liveness,
+    frame_max: u32,
+    /// connection.blocked has been sent, or would have been.
+    blocked: bool,
+}
+
+/// Ends the writer with the connection, however that ends.
+struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Connection {
+    /// Runs until either side ends the connection.
+    pub(super) async fn run<R, W>(mut self, input: Input<R>, socket: W)
+    where
+        R: AsyncRead + Unpin + Send,
+        W: AsyncWrite + Unpin + Send + 'static,
+    {
+        let heartbeat = u64::from(self.tuning.heartbeat);
+        // RabbitMQ sends at twice the rate, so that one late frame does not end the connection.
+        let send_every = (heartbeat > 0).then(|| Duration::from_millis(heartbeat * 500));
+        let outbound = Arc::clone(&self.outbound);
+        let writer = tokio::spawn(writer::run(socket, outbound, send_every).in_current_span());
+        let _writer = AbortOnDrop(writer.abort_handle());
+        let mut line = Line {
+            input,
+            outbound: Arc::clone(&self.outbound),
+            writer,
+            alarm: self.settings.broker.alarm.subscribe(),
+            liveness: Liveness::new(self.context.clock, heartbeat),
+            frame_max: self.tuning.frame_max,
+            blocked: false,
+        };
+        self.serve(&mut line).await;
+        self.tear_down();
+        self.outbound.close_after_flush();
+        if timeout(LAST_FRAMES_MAX, &mut line.writer).await.is_err() {
+            tracing::debug!("the last frames could not be written");
+        }
+        tracing::info!("connection closed");
+    }
+
+    async fn serve<R: AsyncRead + Unpin>(&mut self, line: &mut Line<R>) {
+        loop {
+            match self.carry_out(line) {
+                Ok(Outcome::Continue) => {}
+                Ok(Outcome::ClosedByClient) => {
+                    // RabbitMQ: exclusive queues are gone before the client hears that it is closed.
+                    self.tear_down();
+                    self.send(connection::CloseOk);
+                    return;
+                }
+                Err(failure) => {
+                    tracing::warn!(text = failure.exception.text(), "connection exception");
+                    return self.close(line, &failure, CLOSE_OK_TIMEOUT).await;
+                }
+            }
+            match self.wait(line).await {
+                Event::Octets => {}
+                Event::Gone(None) => {
+                    return tracing::warn!("client closed the socket without closing the connection");
+                }
+                Event::Gone(Some(error)) => return tracing::warn!(%error, "connection lost"),
+                Event::Silent => return tracing::warn!("missed heartbeats from the client"),
+                Event::Unread => return tracing::warn!("client does not read its answers"),
+                Event::Stopping => {
+                    let text = "broker forced connection closure with reason 'shutdown'";
+                    let exception = ConnectionException::new(ReplyCode::CONNECTION_FORCED, text);
+                    return self.close(line, &exception.into(), CLOSE_OK_TIMEOUT).await;
+                }
+            }
+        }
+    }
+
+    fn carry_out<R: AsyncRead + Unpin>(&mut self, line: &mut Line<R>) -> Result<Outcome, Failure> {
+        let mut consumed = 0;
+        let outcome = self.on_octets(line.input.octets(), &mut consumed, self.now());
+        line.input.consume(consumed);
+        self.flush();
+        outcome
+    }
+
+    /// Waits for the next thing to happen.
+    async fn wait<R: AsyncRead + Unpin>(&mut self, line: &mut Line<R>) -> Event {
+        if !self.outbound.has_room() && timeout(ANSWERS_UNREAD_MAX, self.outbound.room()).await.is_err() {
+            return Event::Unread;
+        }
+        loop {
+            self.follow_alarm(line);
+            tokio::select! {
+                biased;
+                read = line.input.read(), if !line.blocked => return line.liveness.on_read(read),
+                _ended = &mut line.writer => return Event::Gone(None),
+                () = self.settings.stopping.cancelled() => return Event::Stopping,
+                _changed = line.alarm.changed() => {}
+                () = &mut line.liveness.check, if line.liveness.patience.is_some() => {
+                    if line.blocked {
+                        // What is not read cannot be heard (RabbitMQ pauses here too).
+                        line.liveness.heard_now();
+                    }
+                    if line.liveness.is_silent() {
+                        return Event::Silent;
+                    }
+                }
+            }
+        }
+    }
+
+    /// RabbitMQ: while an alarm is raised, connections that publish are not read, and told so.
+    fn follow_alarm<R>(&self, line: &mut Line<R>) {
+        let blocked = self.publishes && *line.alarm.borrow_and_update();
+        if blocked == line.blocked {
+            return;
+        }
+        line.blocked = blocked;
+        tracing::info!(blocked, "publisher blocked by an alarm");
+        if blocked {
+            self.notify(connection::Blocked { reason: ShortStr::truncated(LOW_ON_MEMORY) });
+        } else {
+            line.liveness.heard_now();
+            self.notify(connection::Unblocked);
+        }
+    }
+
+    fn notify<'m>(&self, method: impl Into<Method<'m>>) {
+        if self.notify_blocked {
+            self.send(method);
+            self.outbound.wake();
+        }
+    }
+
+    /// Closes from this side: everything is given up, then close is sent, then close-ok awaited.
+    async fn close<R: AsyncRead + Unpin>(
+        &mut self,
+        line: &mut Line<R>,
+        failure: &Failure,
+        patience: Duration,
+    ) {
+        self.tear_down();
+        self.send_close(failure);
+        let heard = timeout(patience, line.close_ok()).await;
+        if !matches!(heard, Ok(true)) {
+            tracing::debug!("client did not answer connection.close");
+        }
+    }
+}
+
+impl<R: AsyncRead + Unpin> Line<R> {
+    /// Reads until connection.close-ok; everything else is ignored (§1.4.2.9). `false`: the peer is gone.
+    async fn close_ok(&mut self) -> bool {
+        loop {
+            loop {
+                let (consumed, end) = match decode(self.input.octets(), self.frame_max) {
+                    Ok(Some((frame, consumed))) => (consumed, self.answer(&frame)),
+                    Ok(None) => break,
+                    // What came before was no frame either: nothing can be made of the rest.
+                    Err(_) => (self.input.octets().len(), false),
+                };
+                self.input.consume(consumed);
+                if end {
+                    return true;
+                }
+            }
+            tokio::select! {
+                read = self.input.read() => if !matches!(read, Ok(1..)) { return false },
+                _ended = &mut self.writer => return false,
+            }
+        }
+    }
+
+    /// Whether the frame ends the connection. A close that crossed ours is answered.
+    fn answer(&self, frame: &Frame<'_>) -> bool {
+        let Frame::Method { channel: ChannelId::CONNECTION, payload } = frame else { return false };
+        match Method::parse(payload) {
+            Ok(Method::Connection(connection::Method::CloseOk(_))) => true,
+            Ok(Method::Connection(connection::Method::Close(_))) => {
+                self.outbound
+                    .send(|frames| Method::from(connection::CloseOk).encode(ChannelId::CONNECTION, frames));
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Liveness {
+    /// `heartbeat` in seconds; 0 is none.
+    fn new(clock: Clock, heartbeat: u64) -> Self {
+        // §4.2.7 wants two intervals; half a one more, for a frame that is on its way.
+        let patience = (heartbeat > 0).then(|| Duration::from_millis(heartbeat * 2_500));
+        let heard = clock.now();
+        let check = Box::pin(sleep_until(clock.instant_of(heard) + patience.unwrap_or_default()));
+        Self { clock, patience, heard, check }
+    }
+
+    fn on_read(&mut self, read: io::Result<usize>) -> Event {
+        match read {
+            Ok(0) => Event::Gone(None),
+            Ok(_) => {
+                self.heard_now();
+                Event::Octets
+            }
+            Err(error) => Event::Gone(Some(error)),
+        }
+    }
+
+    fn heard_now(&mut self) {
+        self.heard = self.clock.now();
+    }
+
+    /// Called when `check` fires, which is not moved by each read: it sets itself to the new time.
+    fn is_silent(&mut self) -> bool {
+        let Some(patience) = self.patience else { return false };
+        let silence = Duration::from_millis(self.clock.now().millis_since(self.heard));
+        if silence >= patience {
+            return true;
+        }
+        self.check.as_mut().reset(self.clock.instant_of(self.heard) + patience);
+        false
+    }
+}

@@ -1,0 +1,30 @@
+//! Routing: from a message's routing key and headers to the destinations bound to an exchange.
+//!
+//! An exchange is its type's rules over its bindings (§3.1.3). [`Router`] keeps the bindings and
+//! hands each to the rules of the type, which keep them in whatever shape finds them fastest:
+//!
+//! ```text
+//!   direct   key -> destinations            fanout   destinations
+//!   topic    trie of words -> destinations  headers  one required header -> patterns -> destinations
+//! ```
+//!
+//! What a destination is does not matter here: a queue, another exchange, or anything else with a
+//! cheap clone and a hash. Nothing here knows of queues, connections or time.
+
+mod binding;
+mod exchange_type;
+mod router;
+
+mod direct;
+mod fanout;
+mod headers;
+mod topic;
+
+mod dense_map;
+mod destinations;
+mod erlang;
+
+pub use binding::{BINDINGS_MAX, BindError, Binding, HEADERS_MATCHED_MAX, KEY_LENGTH_MAX};
+pub use exchange_type::ExchangeType;
+pub use headers::MessageHeaders;
+pub use router::Router;

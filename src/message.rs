@@ -1,0 +1,212 @@
+//! A message: what a publisher sent, in one immutable piece of memory.
+//!
+//! ```text
+//! | flags u8 | priority u8 | exchange_len u8 | routing_key_len u8 | properties_len u32 | ttl_ms u64 |
+//! | exchange | routing key | properties (flag words and values, as on the wire) | body              |
+//! ```
+//!
+//! The same octets serve every queue that the message reaches, every delivery, and a log: properties and
+//! body go out as they came in. Numbers are little-endian; nothing but this file knows the layout.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+/// Octets before the exchange name.
+const FIXED_LEN: usize = 16;
+
+const FLAG_PERSISTENT: u8 = 1;
+const FLAG_TTL: u8 = 2;
+
+/// Room that is reserved on the word of a content header alone. A larger body grows as its octets arrive, so
+/// that a peer that announces much and sends nothing costs little.
+const RESERVE_MAX: usize = 256 * 1024;
+
+/// What a publisher says of a message besides its body.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Envelope<'a> {
+    /// The exchange it was published to; at most 255 octets.
+    pub exchange: &'a [u8],
+    /// Its routing key; at most 255 octets.
+    pub routing_key: &'a [u8],
+    /// The properties, raw: flag words and values (§4.2.6.1).
+    pub properties: &'a [u8],
+    /// delivery-mode 2 (§1.4.3: persistent).
+    pub persistent: bool,
+    /// The priority property, 0 if there is none.
+    pub priority: u8,
+    /// The expiration property in milliseconds.
+    pub ttl_ms: Option<u64>,
+}
+
+/// A complete message; clones share the memory.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Message(Bytes);
+
+impl Message {
+    /// A message whose body is at hand.
+    pub fn new(envelope: &Envelope<'_>, body: &[u8]) -> Self {
+        let mut builder = MessageBuilder::new(envelope, body.len());
+        builder.push(body);
+        builder.finish()
+    }
+
+    /// The exchange it was published to.
+    pub fn exchange(&self) -> &[u8] {
+        self.part(FIXED_LEN, self.exchange_len())
+    }
+
+    /// Its routing key.
+    pub fn routing_key(&self) -> &[u8] {
+        self.part(FIXED_LEN + self.exchange_len(), self.routing_key_len())
+    }
+
+    /// The raw properties: flag words and values.
+    pub fn properties(&self) -> &[u8] {
+        self.part(FIXED_LEN + self.exchange_len() + self.routing_key_len(), self.properties_len())
+    }
+
+    /// The body.
+    pub fn body(&self) -> &[u8] {
+        let start = FIXED_LEN + self.exchange_len() + self.routing_key_len() + self.properties_len();
+        self.0.get(start..).unwrap_or_default()
+    }
+
+    /// Whether the publisher asked for it to survive a restart.
+    pub fn is_persistent(&self) -> bool {
+        self.octet(0) & FLAG_PERSISTENT != 0
+    }
+
+    /// The priority property, 0 if there was none.
+    pub fn priority(&self) -> u8 {
+        self.octet(1)
+    }
+
+    /// The expiration property in milliseconds.
+    pub fn ttl_ms(&self) -> Option<u64> {
+        if self.octet(0) & FLAG_TTL == 0 {
+            return None;
+        }
+        self.0.get(8..16)?.try_into().ok().map(u64::from_le_bytes)
+    }
+
+    /// Octets of memory that the message holds, whatever the number of queues it is in.
+    pub fn memory_len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn part(&self, start: usize, len: usize) -> &[u8] {
+        self.0.get(start..start + len).unwrap_or_default()
+    }
+
+    fn octet(&self, at: usize) -> u8 {
+        self.0.get(at).copied().unwrap_or_default()
+    }
+
+    fn exchange_len(&self) -> usize {
+        usize::from(self.octet(2))
+    }
+
+    fn routing_key_len(&self) -> usize {
+        usize::from(self.octet(3))
+    }
+
+    fn properties_len(&self) -> usize {
+        let raw = self.0.get(4..8).and_then(|raw| raw.try_into().ok()).unwrap_or_default();
+        u32::from_le_bytes(raw) as usize
+    }
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("exchange", &String::from_utf8_lossy(self.exchange()))
+            .field("routing_key", &String::from_utf8_lossy(self.routing_key()))
+            .field("body_len", &self.body().len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A message whose body is still arriving, frame by frame.
+#[derive(Debug)]
+pub struct MessageBuilder {
+    image: Vec<u8>,
+}
+
+impl MessageBuilder {
+    /// Starts a message that will have `body_len` octets of body.
+    pub fn new(envelope: &Envelope<'_>, body_len: usize) -> Self {
+        let head =
+            FIXED_LEN + envelope.exchange.len() + envelope.routing_key.len() + envelope.properties.len();
+        let mut image = Vec::with_capacity(head + body_len.min(RESERVE_MAX));
+        let flags = if envelope.persistent { FLAG_PERSISTENT } else { 0 }
+            | if envelope.ttl_ms.is_some() { FLAG_TTL } else { 0 };
+        image.push(flags);
+        image.push(envelope.priority);
+        image.push(name_len(envelope.exchange));
+        image.push(name_len(envelope.routing_key));
+        let properties_len = u32::try_from(envelope.properties.len()).unwrap_or(u32::MAX);
+        image.extend_from_slice(&properties_len.to_le_bytes());
+        image.extend_from_slice(&envelope.ttl_ms.unwrap_or_default().to_le_bytes());
+        image.extend_from_slice(envelope.exchange);
+        image.extend_from_slice(envelope.routing_key);
+        image.extend_from_slice(envelope.properties);
+        Self { image }
+    }
+
+    /// Appends octets of the body.
+    pub fn push(&mut self, body: &[u8]) {
+        self.image.extend_from_slice(body);
+    }
+
+    /// The complete message.
+    pub fn finish(self) -> Message {
+        Message(Bytes::from(self.image))
+    }
+}
+
+/// Names come from short strings, which cannot be longer than 255 octets.
+fn name_len(name: &[u8]) -> u8 {
+    debug_assert!(name.len() <= usize::from(u8::MAX), "a short string has at most 255 octets");
+    u8::try_from(name.len()).unwrap_or(u8::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_comes_back_as_it_went_in() {
+        let envelope = Envelope {
+            exchange: b"logs",
+            routing_key: b"a.b",
+            properties: &[0, 0],
+            persistent: true,
+            priority: 7,
+            ttl_ms: Some(60_000),
+        };
+        let message = Message::new(&envelope, b"hello");
+        assert_eq!(message.exchange(), b"logs");
+        assert_eq!(message.routing_key(), b"a.b");
+        assert_eq!(message.properties(), &[0, 0]);
+        assert_eq!(message.body(), b"hello");
+        assert!(message.is_persistent());
+        assert_eq!(message.priority(), 7);
+        assert_eq!(message.ttl_ms(), Some(60_000));
+    }
+
+    #[test]
+    fn a_body_in_pieces_equals_a_body_at_once() {
+        let envelope = Envelope { routing_key: b"q", ..Envelope::default() };
+        let mut builder = MessageBuilder::new(&envelope, 4);
+        builder.push(b"ab");
+        builder.push(b"cd");
+        assert_eq!(builder.finish(), Message::new(&envelope, b"abcd"));
+    }
+
+    #[test]
+    fn an_announced_body_reserves_little() {
+        let builder = MessageBuilder::new(&Envelope::default(), 1 << 40);
+        assert!(builder.image.capacity() <= 2 * RESERVE_MAX);
+    }
+}

@@ -1,0 +1,280 @@
+//! The outbound buffer of one connection: producers append whole frames, one writer takes all that is there.
+//!
+//! ```text
+//!   channel replies --\
+//!   queue deliveries ---> buffer (one lock) --take--> writer task --> socket
+//!   heartbeats -------/
+//! ```
+//!
+//! A delivery is refused once [`DELIVERY_HIGH`] octets wait, and whoever was refused is resumed when the writer
+//! has caught up. Replies are never refused: instead the connection stops reading ([`Outbound::has_room`]), so
+//! that a peer that does not read cannot make the buffer grow.
+
+use std::fmt;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+/// Octets above which no further delivery is taken: enough to keep a socket busy while the writer is woken.
+pub const DELIVERY_HIGH: usize = 256 * 1024;
+
+/// Octets below which refused producers are resumed.
+const DELIVERY_LOW: usize = 64 * 1024;
+
+/// Octets above which the connection's requests are no longer read.
+const READ_HIGH: usize = 1024 * 1024;
+
+/// Capacity that an empty buffer may keep; beyond it memory goes back, so that an idle connection is small.
+const KEEP_CAPACITY: usize = 16 * 1024;
+
+/// Somebody to be told that there is room again.
+pub trait Resume: Send + Sync {
+    /// Called without any lock held.
+    fn resume(&self);
+}
+
+/// The buffer. Shared by the connection's reader and writer, its channels, and the consumers on it.
+pub struct Outbound {
+    inner: Mutex<Inner>,
+    /// Wakes the writer: something to write, or closed.
+    filled: Notify,
+    /// Wakes the reader that waits for room.
+    drained: Notify,
+}
+
+#[derive(Default)]
+struct Inner {
+    /// Whole frames in order.
+    frames: Vec<u8>,
+    /// Octets that the writer has taken and not yet written: a slow socket counts as a full buffer.
+    writing: usize,
+    refused: Vec<Arc<dyn Resume>>,
+    closing: bool,
+    closed: bool,
+}
+
+/// What became of an offered delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offered {
+    /// It is in the buffer. `wake`: the writer does not know yet, call [`Outbound::wake`] once locks are dropped.
+    Taken {
+        /// Whether the writer must be woken.
+        wake: bool,
+    },
+    /// No room: the given [`Resume`] will be called.
+    Refused,
+}
+
+impl Outbound {
+    /// An empty buffer.
+    pub fn new() -> Self {
+        Self { inner: Mutex::default(), filled: Notify::new(), drained: Notify::new() }
+    }
+
+    /// Appends frames, whatever the fill, and wakes the writer. Nothing happens on a closed buffer.
+    pub fn send(&self, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.append(write) {
+            self.wake();
+        }
+    }
+
+    /// Appends frames without waking the writer. Returns whether it must be woken.
+    pub fn append(&self, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+        let mut inner = self.inner.lock();
+        if inner.closing || inner.closed {
+            return false;
+        }
+        let was_empty = inner.frames.is_empty();
+        write(&mut inner.frames);
+        was_empty
+    }
+
+    /// Appends a delivery if there is room; otherwise remembers `waiter`.
+    pub fn offer(
+        &self,
+        waiter: impl FnOnce() -> Arc<dyn Resume>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Offered {
+        let mut inner = self.inner.lock();
+        if inner.closing || inner.closed {
+            // The connection is going: nobody will be resumed, its consumers are about to be cancelled.
+            return Offered::Refused;
+        }
+        if inner.pending() >= DELIVERY_HIGH {
+            inner.refused.push(waiter());
+            return Offered::Refused;
+        }
+        let was_empty = inner.frames.is_empty();
+        write(&mut inner.frames);
+        Offered::Taken { wake: was_empty }
+    }
+
+    /// Wakes the writer.
+    pub fn wake(&self) {
+        self.filled.notify_one();
+    }
+
+    /// Waits until there is something to write and takes it, swapping in the empty `spare`.
+    /// `None` once the buffer is closed and everything has been taken.
+    pub async fn take(&self, spare: &mut Vec<u8>) -> Option<()> {
+        loop {
+            if let Some(taken) = self.try_take(spare) {
+                return taken.then_some(());
+            }
+            self.filled.notified().await;
+        }
+    }
+
+    /// `Some(true)`: taken; `Some(false)`: closed and empty; `None`: nothing yet.
+    fn try_take(&self, spare: &mut Vec<u8>) -> Option<bool> {
+        let mut inner = self.inner.lock();
+        if inner.closed || (inner.closing && inner.frames.is_empty()) {
+            return Some(false);
+        }
+        if inner.frames.is_empty() {
+            return None;
+        }
+        std::mem::swap(&mut inner.frames, spare);
+        inner.writing = spare.len();
+        Some(true)
+    }
+
+    /// The writer reports that `buffer`, taken before, is on the socket. Empties it and resumes whoever waits.
+    pub fn written(&self, buffer: &mut Vec<u8>) {
+        buffer.clear();
+        buffer.shrink_to(KEEP_CAPACITY);
+        let refused = {
+            let mut inner = self.inner.lock();
+            inner.writing = 0;
+            if inner.frames.is_empty() {
+                inner.frames.shrink_to(KEEP_CAPACITY);
+            }
+            if inner.pending() < DELIVERY_LOW { std::mem::take(&mut inner.refused) } else { Vec::new() }
+        };
+        self.drained.notify_one();
+        for waiter in refused {
+            waiter.resume();
+        }
+    }
+
+    /// Whether the connection may go on reading requests.
+    pub fn has_room(&self) -> bool {
+        let inner = self.inner.lock();
+        inner.closed || inner.pending() < READ_HIGH
+    }
+
+    /// Waits until [`Self::has_room`].
+    pub async fn room(&self) {
+        while !self.has_room() {
+            self.drained.notified().await;
+        }
+    }
+
+    /// Octets not yet on the socket.
+    pub fn pending(&self) -> usize {
+        self.inner.lock().pending()
+    }
+
+    /// Accepts no more frames; the writer ends when it has written what is there.
+    pub fn close_after_flush(&self) {
+        self.inner.lock().closing = true;
+        self.filled.notify_one();
+        self.drained.notify_one();
+    }
+
+    /// The socket is gone: drops everything. Called by the writer when a write fails, and at the very end.
+    pub fn close_now(&self) {
+        let dropped = {
+            let mut inner = self.inner.lock();
+            inner.closed = true;
+            inner.writing = 0;
+            (std::mem::take(&mut inner.frames), std::mem::take(&mut inner.refused))
+        };
+        drop(dropped);
+        self.filled.notify_one();
+        self.drained.notify_one();
+    }
+}
+
+impl Inner {
+    fn pending(&self) -> usize {
+        self.frames.len() + self.writing
+    }
+}
+
+impl Default for Outbound {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Outbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbound").field("pending", &self.pending()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[derive(Default)]
+    struct Counter(AtomicUsize);
+
+    impl Resume for Counter {
+        fn resume(&self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refused_producer_is_resumed_once_the_writer_caught_up() {
+        let outbound = Outbound::new();
+        let counter = Arc::new(Counter::default());
+        outbound.send(|frames| frames.resize(DELIVERY_HIGH, 0));
+        let waiter = Arc::clone(&counter);
+        assert_eq!(outbound.offer(|| waiter, |_| ()), Offered::Refused);
+
+        let mut buffer = Vec::new();
+        outbound.take(&mut buffer).await.unwrap();
+        assert_eq!(counter.0.load(Ordering::Relaxed), 0);
+        outbound.written(&mut buffer);
+        assert_eq!(counter.0.load(Ordering::Relaxed), 1);
+        assert!(buffer.capacity() <= KEEP_CAPACITY);
+    }
+
+    #[tokio::test]
+    async fn only_the_first_append_asks_to_wake_the_writer() {
+        let outbound = Outbound::new();
+        assert!(outbound.append(|frames| frames.push(1)));
+        assert!(!outbound.append(|frames| frames.push(2)));
+        let mut buffer = Vec::new();
+        outbound.take(&mut buffer).await.unwrap();
+        assert_eq!(buffer, [1, 2]);
+        assert!(outbound.append(|frames| frames.push(3)));
+    }
+
+    #[tokio::test]
+    async fn closing_flushes_what_is_there_and_accepts_nothing_more() {
+        let outbound = Outbound::new();
+        outbound.send(|frames| frames.push(1));
+        outbound.close_after_flush();
+        outbound.send(|frames| frames.push(2));
+        let mut buffer = Vec::new();
+        assert!(outbound.take(&mut buffer).await.is_some());
+        assert_eq!(buffer, [1]);
+        outbound.written(&mut buffer);
+        assert!(outbound.take(&mut buffer).await.is_none());
+    }
+
+    #[test]
+    fn requests_are_not_read_while_too_much_waits() {
+        let outbound = Outbound::new();
+        outbound.send(|frames| frames.resize(READ_HIGH, 0));
+        assert!(!outbound.has_room());
+        outbound.close_now();
+        assert!(outbound.has_room());
+    }
+}

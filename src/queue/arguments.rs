@@ -1,0 +1,315 @@
+//! The arguments of queue.declare (§1.7.2.1), validated and compared as RabbitMQ does.
+
+use lepus_protocol::{FieldTable, FieldValue};
+
+use super::limits::{Limits, Overflow};
+
+/// Ten years in milliseconds: RabbitMQ's upper bound of every time to live.
+pub const TTL_MAX_MS: i64 = 10 * 365 * 24 * 3600 * 1000;
+
+/// Arguments that two declarations of one queue must agree on. Others are ignored (RabbitMQ).
+const COMPARED: &[&str] = &[
+    "x-expires",
+    "x-message-ttl",
+    "x-dead-letter-exchange",
+    "x-dead-letter-routing-key",
+    "x-dead-letter-strategy",
+    "x-max-length",
+    "x-max-length-bytes",
+    "x-max-priority",
+    "x-overflow",
+    "x-queue-mode",
+    "x-single-active-consumer",
+    "x-queue-type",
+    "x-delivery-limit",
+    "x-queue-leader-locator",
+    "x-quorum-initial-group-size",
+];
+
+/// Most entries that a queue's or exchange's arguments may have; RabbitMQ knows some thirty.
+pub const ARGUMENTS_MAX: usize = 256;
+
+type Check = fn(&FieldValue, &FieldTable) -> Result<(), String>;
+
+const CHECKS: &[(&str, Check)] = &[
+    ("x-expires", check_expires),
+    ("x-message-ttl", check_message_ttl),
+    ("x-dead-letter-exchange", check_string),
+    ("x-dead-letter-routing-key", check_dead_letter_routing_key),
+    ("x-max-length", check_non_negative),
+    ("x-max-length-bytes", check_non_negative),
+    ("x-max-priority", check_max_priority),
+    ("x-overflow", check_overflow),
+    ("x-queue-mode", check_queue_mode),
+    ("x-single-active-consumer", check_bool),
+    ("x-queue-type", check_queue_type),
+];
+
+/// A queue's arguments: as they came, and what they mean.
+#[derive(Clone, Debug, Default)]
+pub struct QueueArguments {
+    raw: FieldTable,
+    /// Length, octets, time.
+    pub limits: Limits,
+    /// `x-single-active-consumer`.
+    pub single_active_consumer: bool,
+}
+
+/// An argument that cannot be accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidArgument {
+    /// Its name.
+    pub key: &'static str,
+    /// What is wrong, in RabbitMQ's words, such as `{value_negative,-1}`.
+    pub reason: String,
+}
+
+impl QueueArguments {
+    /// Validates `raw`.
+    ///
+    /// # Errors
+    /// The first argument that has a wrong type or value.
+    pub fn parse(raw: FieldTable) -> Result<Self, InvalidArgument> {
+        for (key, check) in CHECKS {
+            if let Some(value) = raw.get(key) {
+                check(value, &raw).map_err(|reason| InvalidArgument { key, reason })?;
+            }
+        }
+        let limits = Limits {
+            message_ttl_ms: number(&raw, "x-message-ttl"),
+            length_max: number(&raw, "x-max-length"),
+            bytes_max: number(&raw, "x-max-length-bytes"),
+            overflow: overflow(&raw),
+            idle_ms: number(&raw, "x-expires"),
+        };
+        let single_active_consumer =
+            raw.get("x-single-active-consumer").and_then(FieldValue::as_bool).unwrap_or(false);
+        Ok(Self { raw, limits, single_active_consumer })
+    }
+
+    /// The arguments as they were declared.
+    pub fn raw(&self) -> &FieldTable {
+        &self.raw
+    }
+
+    /// Whether the queue was declared with RabbitMQ's queue type `quorum`.
+    pub fn is_quorum(&self) -> bool {
+        self.raw.get("x-queue-type").and_then(FieldValue::as_str) == Some("quorum")
+    }
+
+    /// Compares with a later declaration of the same queue.
+    ///
+    /// # Errors
+    /// The first argument that differs.
+    pub fn check_equivalence(&self, declared: &FieldTable) -> Result<(), ArgumentMismatch> {
+        COMPARED.iter().try_for_each(|key| match *key {
+            "x-queue-type" => compare_queue_type(&self.raw, declared),
+            key => compare(&self.raw, declared, key),
+        })
+    }
+}
+
+/// An argument on which two declarations differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArgumentMismatch {
+    /// Its name.
+    pub key: &'static str,
+    /// How it was declared now, for a text: `the value '10' of type 'signedint'`, or `none`.
+    pub received: String,
+    /// How it stands, likewise.
+    pub current: String,
+}
+
+/// Compares one argument of two tables: same value, and both of one kind (RabbitMQ: integers of any width).
+///
+/// # Errors
+/// The two values in words.
+pub fn compare(
+    current: &FieldTable,
+    received: &FieldTable,
+    key: &'static str,
+) -> Result<(), ArgumentMismatch> {
+    let (current, received) = (current.get(key), received.get(key));
+    let equal = match (current, received) {
+        (None, None) => true,
+        (Some(current), Some(received)) => same_value(current, received),
+        (_, _) => false,
+    };
+    if equal {
+        return Ok(());
+    }
+    Err(ArgumentMismatch { key, received: in_words(received), current: in_words(current) })
+}
+
+/// RabbitMQ: a queue without a type is a classic one.
+fn compare_queue_type(current: &FieldTable, received: &FieldTable) -> Result<(), ArgumentMismatch> {
+    let key = "x-queue-type";
+    let kind = |table: &FieldTable| -> String {
+        table.get(key).and_then(FieldValue::as_str).unwrap_or("classic").to_owned()
+    };
+    if kind(current) == kind(received) {
+        return Ok(());
+    }
+    compare(current, received, key)
+}
+
+fn same_value(current: &FieldValue, received: &FieldValue) -> bool {
+    match (current.as_integer(), received.as_integer()) {
+        (Some(current), Some(received)) => current == received,
+        (_, _) => current == received,
+    }
+}
+
+fn in_words(value: Option<&FieldValue>) -> String {
+    value.map_or_else(
+        || "none".to_owned(),
+        |value| format!("the value '{}' of type '{}'", plain(value), value.type_name()),
+    )
+}
+
+/// A value as RabbitMQ prints it in a reply text.
+fn plain(value: &FieldValue) -> String {
+    if let Some(text) = value.as_str() {
+        return text.to_owned();
+    }
+    if let Some(number) = value.as_integer() {
+        return number.to_string();
+    }
+    value.as_bool().map_or_else(|| format!("{value:?}"), |flag| flag.to_string())
+}
+
+fn number(raw: &FieldTable, key: &str) -> Option<u64> {
+    raw.get(key).and_then(FieldValue::as_integer).and_then(|value| u64::try_from(value).ok())
+}
+
+fn overflow(raw: &FieldTable) -> Overflow {
+    match raw.get("x-overflow").and_then(FieldValue::as_str) {
+        Some("reject-publish" | "reject-publish-dlx") => Overflow::RejectPublish,
+        _ => Overflow::DropHead,
+    }
+}
+
+fn integer(value: &FieldValue) -> Result<i64, String> {
+    value.as_integer().ok_or_else(|| unacceptable_type(value))
+}
+
+fn unacceptable_type(value: &FieldValue) -> String {
+    format!("{{unacceptable_type,{}}}", value.type_name())
+}
+
+fn check_non_negative(value: &FieldValue, _: &FieldTable) -> Result<(), String> {
+    match integer(value)? {
+        negative @ ..0 => Err(format!("{{value_negative,{negative}}}")),
+        _ => Ok(()),
+    }
+}
+
+fn check_message_ttl(value: &FieldValue, arguments: &FieldTable) -> Result<(), String> {
+    check_non_negative(value, arguments)?;
+    match integer(value)? {
+        large if large > TTL_MAX_MS => Err(format!("{{value_too_big,{large}}}")),
+        _ => Ok(()),
+    }
+}
+
+fn check_expires(value: &FieldValue, arguments: &FieldTable) -> Result<(), String> {
+    match integer(value)? {
+        0 => Err("{value_zero,0}".to_owned()),
+        _ => check_message_ttl(value, arguments),
+    }
+}
+
+fn check_string(value: &FieldValue, _: &FieldTable) -> Result<(), String> {
+    value.as_str().map(drop).ok_or_else(|| unacceptable_type(value))
+}
+
+fn check_dead_letter_routing_key(value: &FieldValue, arguments: &FieldTable) -> Result<(), String> {
+    check_string(value, arguments)?;
+    match arguments.get("x-dead-letter-exchange") {
+        Some(_) => Ok(()),
+        None => Err("routing_key_but_no_dlx_defined".to_owned()),
+    }
+}
+
+fn check_max_priority(value: &FieldValue, arguments: &FieldTable) -> Result<(), String> {
+    check_non_negative(value, arguments)?;
+    match integer(value)? {
+        large if large > i64::from(u8::MAX) => Err(format!("{{max_value_exceeded,{large}}}")),
+        _ => Ok(()),
+    }
+}
+
+fn check_overflow(value: &FieldValue, arguments: &FieldTable) -> Result<(), String> {
+    check_string(value, arguments)?;
+    match value.as_str() {
+        Some("drop-head" | "reject-publish" | "reject-publish-dlx") => Ok(()),
+        _ => Err("invalid_overflow".to_owned()),
+    }
+}
+
+fn check_queue_mode(value: &FieldValue, arguments: &FieldTable) -> Result<(), String> {
+    check_string(value, arguments)?;
+    match value.as_str() {
+        Some("default" | "lazy") => Ok(()),
+        _ => Err("invalid_queue_mode".to_owned()),
+    }
+}
+
+fn check_bool(value: &FieldValue, _: &FieldTable) -> Result<(), String> {
+    value.as_bool().map(drop).ok_or_else(|| unacceptable_type(value))
+}
+
+fn check_queue_type(value: &FieldValue, arguments: &FieldTable) -> Result<(), String> {
+    check_string(value, arguments)?;
+    match value.as_str() {
+        Some("classic" | "quorum") => Ok(()),
+        _ => Err("\"unsupported queue type\"".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(key: &str, value: impl Into<FieldValue>) -> FieldTable {
+        let mut table = FieldTable::default();
+        table.insert(key, value);
+        table
+    }
+
+    fn reason(key: &str, value: impl Into<FieldValue>) -> String {
+        QueueArguments::parse(table(key, value)).unwrap_err().reason
+    }
+
+    #[test]
+    fn bad_values_are_refused_in_rabbitmqs_words() {
+        assert_eq!(reason("x-message-ttl", -1), "{value_negative,-1}");
+        assert_eq!(reason("x-message-ttl", "10"), "{unacceptable_type,longstr}");
+        assert_eq!(reason("x-expires", 0), "{value_zero,0}");
+        assert_eq!(reason("x-max-priority", 256), "{max_value_exceeded,256}");
+        assert_eq!(reason("x-overflow", "drop"), "invalid_overflow");
+        assert_eq!(reason("x-dead-letter-routing-key", "k"), "routing_key_but_no_dlx_defined");
+    }
+
+    #[test]
+    fn unknown_arguments_are_neither_refused_nor_compared() {
+        let arguments = QueueArguments::parse(table("x-unknown", 1)).unwrap();
+        assert!(arguments.check_equivalence(&FieldTable::default()).is_ok());
+    }
+
+    #[test]
+    fn integers_of_any_width_are_equal_by_value() {
+        let arguments = QueueArguments::parse(table("x-max-length", 10_i32)).unwrap();
+        assert!(arguments.check_equivalence(&table("x-max-length", 10_i64)).is_ok());
+        let mismatch = arguments.check_equivalence(&FieldTable::default()).unwrap_err();
+        assert_eq!(mismatch.received, "none");
+        assert_eq!(mismatch.current, "the value '10' of type 'signedint'");
+    }
+
+    #[test]
+    fn a_queue_without_a_type_is_classic() {
+        let classic = QueueArguments::parse(table("x-queue-type", "classic")).unwrap();
+        assert!(classic.check_equivalence(&FieldTable::default()).is_ok());
+        assert!(classic.check_equivalence(&table("x-queue-type", "quorum")).is_err());
+    }
+}

@@ -1,0 +1,307 @@
+//! Who gets the next message: consumers by priority, then in turn, as long as they have credit.
+//!
+//! ```text
+//!   priority 10: [c1] [c4]      <- only consumers that can take a message stand in a ring
+//!   priority  0: [c2]           <- served when no ring above has anybody
+//!                c3 (credit used up), c5 (its outbound buffer is full): in no ring
+//! ```
+//!
+//! Volatile state: it goes with the process, the messages do not.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+
+use super::outlet::Outlet;
+
+/// A consumer of one queue, in order of subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConsumerId(u64);
+
+/// What a consumer asks for (§1.8.3.3).
+pub struct Subscription {
+    /// Where its deliveries go.
+    pub outlet: Arc<dyn Outlet>,
+    /// Deliveries are settled as they are sent.
+    pub no_ack: bool,
+    /// Nobody else may consume.
+    pub exclusive: bool,
+    /// `x-priority` (RabbitMQ): higher is served first.
+    pub priority: i64,
+    /// Unacknowledged deliveries it may hold; `None` is no limit.
+    pub prefetch: Option<u32>,
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription")
+            .field("no_ack", &self.no_ack)
+            .field("exclusive", &self.exclusive)
+            .field("priority", &self.priority)
+            .field("prefetch", &self.prefetch)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+struct Consumer {
+    subscription: Subscription,
+    leased: u32,
+    /// It refused a delivery, or is not started yet: waits for [`Consumers::resume`].
+    paused: bool,
+    in_ring: bool,
+}
+
+impl Consumer {
+    fn has_credit(&self) -> bool {
+        self.subscription.no_ack || self.subscription.prefetch.is_none_or(|limit| self.leased < limit)
+    }
+}
+
+/// The consumers of one queue.
+#[derive(Debug, Default)]
+pub struct Consumers {
+    by_id: BTreeMap<ConsumerId, Consumer>,
+    rings: BTreeMap<Reverse<i64>, VecDeque<ConsumerId>>,
+    last_id: u64,
+    exclusive: bool,
+    /// RabbitMQ's `x-single-active-consumer`: only the longest subscribed is served.
+    single_active: bool,
+}
+
+/// Somebody consumes exclusively, or wants to while others are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExclusiveClash;
+
+impl Consumers {
+    /// No consumers yet.
+    pub fn new(single_active: bool) -> Self {
+        Self { single_active, ..Self::default() }
+    }
+
+    /// Adds a consumer, paused, so that its subscription can be answered before its first delivery.
+    ///
+    /// # Errors
+    /// When exclusive use is asked for or held (§1.8.3.3: exclusive).
+    pub fn add(&mut self, subscription: Subscription) -> Result<ConsumerId, ExclusiveClash> {
+        if self.exclusive || (subscription.exclusive && !self.by_id.is_empty()) {
+            return Err(ExclusiveClash);
+        }
+        self.exclusive = subscription.exclusive;
+        self.last_id += 1;
+        let id = ConsumerId(self.last_id);
+        self.by_id.insert(id, Consumer { subscription, leased: 0, paused: true, in_ring: false });
+        Ok(id)
+    }
+
+    /// Removes a consumer. Whoever comes next as single active consumer takes over.
+    pub fn remove(&mut self, id: ConsumerId) -> bool {
+        let Some(consumer) = self.by_id.remove(&id) else { return false };
+        if consumer.in_ring {
+            self.leave_ring(id, consumer.subscription.priority);
+        }
+        self.exclusive &= !consumer.subscription.exclusive;
+        if let Some(next) = self.active() {
+            self.refresh(next);
+        }
+        true
+    }
+
+    /// Removes all consumers and returns where they are to be told.
+    pub fn remove_all(&mut self) -> Vec<Arc<dyn Outlet>> {
+        self.rings.clear();
+        self.exclusive = false;
+        std::mem::take(&mut self.by_id).into_values().map(|consumer| consumer.subscription.outlet).collect()
+    }
+
+    /// The consumer whose turn it is.
+    pub fn next(&self) -> Option<(ConsumerId, &Subscription)> {
+        let id = *self.rings.values().next()?.front()?;
+        Some((id, &self.by_id.get(&id)?.subscription))
+    }
+
+    /// The consumer whose turn it was took a delivery; `leased` unless it does not acknowledge.
+    pub fn took_turn(&mut self, id: ConsumerId) {
+        let Some(consumer) = self.by_id.get_mut(&id) else { return };
+        if !consumer.subscription.no_ack {
+            consumer.leased += 1;
+        }
+        let priority = consumer.subscription.priority;
+        let stays = consumer.has_credit();
+        consumer.in_ring = stays;
+        if let Some(ring) = self.rings.get_mut(&Reverse(priority)) {
+            match (stays, ring.len()) {
+                (true, 1) => (),
+                (true, _) => ring.rotate_left(1),
+                (false, _) => drop(ring.pop_front()),
+            }
+            if ring.is_empty() {
+                self.rings.remove(&Reverse(priority));
+            }
+        }
+    }
+
+    /// The consumer refused a delivery: it is not asked again before [`Self::resume`].
+    pub fn pause(&mut self, id: ConsumerId) {
+        if let Some(consumer) = self.by_id.get_mut(&id) {
+            consumer.paused = true;
+        }
+        self.refresh(id);
+    }
+
+    /// The consumer can take deliveries again.
+    pub fn resume(&mut self, id: ConsumerId) {
+        if let Some(consumer) = self.by_id.get_mut(&id) {
+            consumer.paused = false;
+        }
+        self.refresh(id);
+    }
+
+    /// The consumer settled or returned `count` deliveries.
+    pub fn credit(&mut self, id: ConsumerId, count: u32) {
+        if let Some(consumer) = self.by_id.get_mut(&id) {
+            consumer.leased = consumer.leased.saturating_sub(count);
+            if !consumer.in_ring {
+                self.refresh(id);
+            }
+        }
+    }
+
+    /// Number of consumers, paused or not.
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Whether nobody consumes.
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    fn active(&self) -> Option<ConsumerId> {
+        self.by_id.keys().next().copied().filter(|_| self.single_active)
+    }
+
+    /// Puts the consumer into its ring or takes it out, as its state demands.
+    fn refresh(&mut self, id: ConsumerId) {
+        let may_be_served = !self.single_active || self.active() == Some(id);
+        let Some(consumer) = self.by_id.get_mut(&id) else { return };
+        let belongs = may_be_served && !consumer.paused && consumer.has_credit();
+        if belongs == consumer.in_ring {
+            return;
+        }
+        consumer.in_ring = belongs;
+        let priority = consumer.subscription.priority;
+        if belongs {
+            self.rings.entry(Reverse(priority)).or_default().push_back(id);
+        } else {
+            self.leave_ring(id, priority);
+        }
+    }
+
+    fn leave_ring(&mut self, id: ConsumerId, priority: i64) {
+        if let Some(ring) = self.rings.get_mut(&Reverse(priority)) {
+            ring.retain(|member| *member != id);
+            if ring.is_empty() {
+                self.rings.remove(&Reverse(priority));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::outlet::{Delivery, Offered};
+    use super::*;
+
+    struct Sink;
+
+    impl Outlet for Sink {
+        fn offer(&self, _: &Delivery<'_>) -> Offered {
+            Offered::Taken { wake: false }
+        }
+        fn wake(&self) {}
+        fn cancelled(&self) {}
+    }
+
+    fn subscription(priority: i64, prefetch: Option<u32>) -> Subscription {
+        Subscription { outlet: Arc::new(Sink), no_ack: false, exclusive: false, priority, prefetch }
+    }
+
+    fn start(consumers: &mut Consumers, priority: i64, prefetch: Option<u32>) -> ConsumerId {
+        let id = consumers.add(subscription(priority, prefetch)).unwrap();
+        consumers.resume(id);
+        id
+    }
+
+    fn serve(consumers: &mut Consumers, turns: usize) -> Vec<u64> {
+        let mut served = Vec::new();
+        for _ in 0..turns {
+            let Some((id, _)) = consumers.next() else { break };
+            consumers.took_turn(id);
+            served.push(id.0);
+        }
+        served
+    }
+
+    #[test]
+    fn equal_consumers_are_served_in_turn() {
+        let mut consumers = Consumers::new(false);
+        for _ in 0..3 {
+            start(&mut consumers, 0, None);
+        }
+        assert_eq!(serve(&mut consumers, 7), [1, 2, 3, 1, 2, 3, 1]);
+    }
+
+    #[test]
+    fn a_lower_priority_is_served_when_those_above_have_no_credit() {
+        let mut consumers = Consumers::new(false);
+        let low = start(&mut consumers, 0, None);
+        let high = start(&mut consumers, 5, Some(2));
+        assert_eq!(serve(&mut consumers, 4), [high.0, high.0, low.0, low.0]);
+        consumers.credit(high, 1);
+        assert_eq!(serve(&mut consumers, 2), [high.0, low.0]);
+    }
+
+    #[test]
+    fn a_consumer_is_served_only_once_it_has_started() {
+        let mut consumers = Consumers::new(false);
+        let id = consumers.add(subscription(0, None)).unwrap();
+        assert!(consumers.next().is_none());
+        consumers.resume(id);
+        assert!(consumers.next().is_some());
+        consumers.pause(id);
+        assert!(consumers.next().is_none());
+    }
+
+    #[test]
+    fn the_next_in_line_takes_over_as_single_active_consumer() {
+        let mut consumers = Consumers::new(true);
+        let first = start(&mut consumers, 0, None);
+        let second = start(&mut consumers, 9, None);
+        assert_eq!(serve(&mut consumers, 2), [first.0, first.0]);
+        consumers.remove(first);
+        assert_eq!(serve(&mut consumers, 1), [second.0]);
+    }
+
+    #[test]
+    fn exclusive_use_is_granted_once_and_ends_with_its_consumer() {
+        let mut consumers = Consumers::new(false);
+        let exclusive = || Subscription { exclusive: true, ..subscription(0, None) };
+        let id = consumers.add(exclusive()).unwrap();
+        assert_eq!(consumers.add(subscription(0, None)), Err(ExclusiveClash));
+        consumers.remove(id);
+        consumers.add(subscription(0, None)).unwrap();
+        assert_eq!(consumers.add(exclusive()), Err(ExclusiveClash));
+    }
+
+    #[test]
+    fn removing_everybody_leaves_no_residue() {
+        let mut consumers = Consumers::new(false);
+        let (one, two) = (start(&mut consumers, 1, Some(1)), start(&mut consumers, 2, None));
+        serve(&mut consumers, 3);
+        consumers.remove(one);
+        consumers.remove(two);
+        assert!(consumers.is_empty() && consumers.rings.is_empty());
+    }
+}

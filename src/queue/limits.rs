@@ -1,0 +1,43 @@
+//! What bounds a queue: length, octets, time to live, idle time.
+
+use crate::message::Message;
+
+/// What happens to a message for which there is no room (`x-overflow`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overflow {
+    /// The oldest ready message makes room.
+    #[default]
+    DropHead,
+    /// The arrival is refused; its publisher gets a nack.
+    RejectPublish,
+}
+
+/// A queue's limits, from its arguments.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// `x-message-ttl` in milliseconds.
+    pub message_ttl_ms: Option<u64>,
+    /// `x-max-length`: ready messages.
+    pub length_max: Option<u64>,
+    /// `x-max-length-bytes`: octets of ready bodies.
+    pub bytes_max: Option<u64>,
+    /// `x-overflow`.
+    pub overflow: Overflow,
+    /// `x-expires`: the queue lease in milliseconds.
+    pub idle_ms: Option<u64>,
+}
+
+impl Limits {
+    /// Whether `length` ready messages with `bytes` octets of bodies are too many.
+    pub fn is_exceeded_by(&self, length: u64, bytes: u64) -> bool {
+        self.length_max.is_some_and(|max| length > max) || self.bytes_max.is_some_and(|max| bytes > max)
+    }
+
+    /// The smaller of the queue's and the message's time to live, in milliseconds.
+    pub fn ttl_of(&self, message: &Message) -> Option<u64> {
+        match (self.message_ttl_ms, message.ttl_ms()) {
+            (Some(queue), Some(message)) => Some(queue.min(message)),
+            (queue, message) => queue.or(message),
+        }
+    }
+}

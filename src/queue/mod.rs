@@ -1,0 +1,421 @@
+//! Queues: messages in order, the consumers they go to, and the leases in between.
+//!
+//! [`Queue`] is what the broker holds: one lock around [`state::State`] (the messages; deterministic) and
+//! [`consumers::Consumers`] (who is next; volatile). Whatever else follows from a change, such as waking a writer or
+//! dead-lettering, is done once the lock is dropped, through values that the queue was given ([`outlet`]).
+
+pub mod arguments;
+pub mod consumers;
+pub mod lease;
+pub mod limits;
+pub mod outlet;
+pub mod ready;
+pub mod state;
+
+use std::fmt;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::clock::Timestamp;
+use crate::id::{ConnectionId, EntityId};
+use crate::message::Message;
+use crate::name::Name;
+
+pub use arguments::QueueArguments;
+pub use consumers::{ConsumerId, Subscription};
+pub use lease::Holder;
+pub use outlet::{Delivery, Host, Offered, Outlet};
+pub use ready::{Entry, Seq};
+pub use state::{Command, DropReason, Dropped};
+
+use consumers::Consumers;
+use state::{Effects, State};
+
+/// How a queue was declared (§1.7.2.1).
+#[derive(Clone, Debug)]
+pub struct QueueOptions {
+    /// Survives a restart.
+    pub durable: bool,
+    /// Goes when its last consumer has gone.
+    pub auto_delete: bool,
+    /// The connection that alone may use it, and with which it goes.
+    pub exclusive_to: Option<ConnectionId>,
+    /// The arguments.
+    pub arguments: QueueArguments,
+}
+
+/// A queue.
+pub struct Queue {
+    /// Its identity: a later queue of the same name has another.
+    pub id: EntityId,
+    /// Its name.
+    pub name: Name,
+    /// How it was declared.
+    pub options: QueueOptions,
+    host: Arc<dyn Host>,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    state: State,
+    consumers: Consumers,
+    deleted: bool,
+    /// Last declare, get, or presence of a consumer: what the queue lease counts from.
+    last_used: Timestamp,
+    /// The earliest tick asked for and not yet come.
+    armed: Option<Timestamp>,
+    /// Octets reported to the host.
+    reported: u64,
+}
+
+/// What became of a message at one queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Enqueued {
+    /// It is the queue's responsibility now. RabbitMQ: also when the queue was deleted meanwhile.
+    Accepted,
+    /// The queue is full and refuses.
+    Refused,
+}
+
+/// How a lease ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    /// Done.
+    Ack,
+    /// Refused for good.
+    Discard,
+    /// Back to the queue.
+    Requeue,
+}
+
+/// One lease as its channel knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseRef {
+    /// The message's place.
+    pub seq: Seq,
+    /// Who holds it.
+    pub holder: Holder,
+}
+
+/// Counts of the moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Messages waiting.
+    pub ready: usize,
+    /// Messages leased.
+    pub leased: usize,
+    /// Consumers.
+    pub consumers: usize,
+}
+
+/// A message fetched by basic.get.
+#[derive(Debug)]
+pub struct Fetched {
+    /// The message.
+    pub message: Message,
+    /// Its place, for its lease.
+    pub seq: Seq,
+    /// Whether it was given to a consumer before.
+    pub redelivered: bool,
+    /// Messages still ready.
+    pub remaining: usize,
+}
+
+/// Why a subscription is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SubscribeError {
+    /// Exclusive use is asked for or held.
+    Exclusive,
+    /// The queue has been deleted.
+    Deleted,
+}
+
+/// What follows a change once the lock is dropped.
+#[derive(Default)]
+struct Aftermath {
+    effects: Effects,
+    wakes: Vec<Arc<dyn Outlet>>,
+    arm: Option<Timestamp>,
+    octets: i64,
+}
+
+impl Queue {
+    /// An empty queue without consumers.
+    pub fn new(
+        id: EntityId,
+        name: Name,
+        options: QueueOptions,
+        host: Arc<dyn Host>,
+        now: Timestamp,
+    ) -> Arc<Self> {
+        let inner = Inner {
+            state: State::new(options.arguments.limits.clone()),
+            consumers: Consumers::new(options.arguments.single_active_consumer),
+            deleted: false,
+            last_used: now,
+            armed: None,
+            reported: 0,
+        };
+        let queue = Arc::new(Self { id, name, options, host, inner: Mutex::new(inner) });
+        queue.change(now, |_, _| ());
+        queue
+    }
+
+    /// Adds a message and delivers what can be delivered.
+    pub fn publish(self: &Arc<Self>, message: Message, now: Timestamp) -> Enqueued {
+        self.change(now, |inner, after| {
+            if inner.deleted {
+                return Enqueued::Accepted;
+            }
+            after.effects.refused = false;
+            inner.state.apply(Command::Enqueue(message), now, &mut after.effects);
+            if after.effects.refused {
+                return Enqueued::Refused;
+            }
+            self.dispatch(inner, after, now);
+            Enqueued::Accepted
+        })
+    }
+
+    /// Ends leases of this queue, all in one way, and delivers what can be delivered.
+    pub fn settle(self: &Arc<Self>, leases: &[LeaseRef], how: Settlement, now: Timestamp) {
+        self.change(now, |inner, after| {
+            for lease in leases {
+                let command = match how {
+                    Settlement::Ack => Command::Settle(lease.seq),
+                    Settlement::Discard => Command::Discard(lease.seq),
+                    Settlement::Requeue => Command::Return(lease.seq),
+                };
+                inner.state.apply(command, now, &mut after.effects);
+                if let Holder::Consumer(id) = lease.holder {
+                    inner.consumers.credit(id, 1);
+                }
+            }
+            self.dispatch(inner, after, now);
+        });
+    }
+
+    /// Adds a consumer. It gets nothing before [`Self::resume`], so that basic.consume can be answered first.
+    ///
+    /// # Errors
+    /// When exclusive use is asked for or held, or the queue is gone.
+    pub fn subscribe(
+        self: &Arc<Self>,
+        subscription: Subscription,
+        now: Timestamp,
+    ) -> Result<ConsumerId, SubscribeError> {
+        self.change(now, |inner, _| {
+            if inner.deleted {
+                return Err(SubscribeError::Deleted);
+            }
+            inner.last_used = now;
+            inner.consumers.add(subscription).map_err(|_| SubscribeError::Exclusive)
+        })
+    }
+
+    /// The consumer can take deliveries (again).
+    pub fn resume(self: &Arc<Self>, consumer: ConsumerId, now: Timestamp) {
+        self.change(now, |inner, after| {
+            inner.consumers.resume(consumer);
+            self.dispatch(inner, after, now);
+        });
+    }
+
+    /// Removes a consumer; its leases stay with its channel. Returns whether it was the last one.
+    pub fn cancel(self: &Arc<Self>, consumer: ConsumerId, now: Timestamp) -> bool {
+        self.change(now, |inner, after| {
+            let removed = inner.consumers.remove(consumer);
+            inner.last_used = now;
+            self.dispatch(inner, after, now);
+            removed && inner.consumers.is_empty()
+        })
+    }
+
+    /// Fetches one message (§1.8.3.10); leased to the channel unless `no_ack`. `None`: the queue is empty.
+    pub fn get(self: &Arc<Self>, no_ack: bool, now: Timestamp) -> Option<Fetched> {
+        self.change(now, |inner, after| {
+            inner.last_used = now;
+            inner.state.expire_before(now, &mut after.effects);
+            let redelivered = inner.state.head()?.deliveries > 0;
+            let entry =
+                if no_ack { inner.state.settle_head() } else { inner.state.lease_head(Holder::Get, now) }?;
+            let remaining = inner.state.ready_len();
+            Some(Fetched { message: entry.message, seq: entry.seq, redelivered, remaining })
+        })
+    }
+
+    /// Removes all ready messages; returns how many.
+    pub fn purge(self: &Arc<Self>, now: Timestamp) -> u64 {
+        self.change(now, |inner, after| {
+            inner.state.apply(Command::Purge, now, &mut after.effects);
+            after.effects.purged
+        })
+    }
+
+    /// Ends the queue: its messages go, its consumers are told. Returns how many messages were ready.
+    ///
+    /// The caller has taken it out of the topology before, and asked `may_delete` under the queue's lock.
+    ///
+    /// # Errors
+    /// What `may_delete` says; nothing has happened then.
+    pub fn delete<E>(
+        self: &Arc<Self>,
+        now: Timestamp,
+        may_delete: impl FnOnce(Counts) -> Result<(), E>,
+    ) -> Result<usize, E> {
+        let (ready, outlets) = self.change(now, |inner, _| {
+            may_delete(inner.counts())?;
+            let ready = inner.state.ready_len();
+            inner.deleted = true;
+            inner.state = State::default();
+            Ok((ready, inner.consumers.remove_all()))
+        })?;
+        for outlet in outlets {
+            outlet.cancelled();
+        }
+        Ok(ready)
+    }
+
+    /// A moment that was asked for has come. Returns whether the queue lease (`x-expires`) has run out.
+    pub fn tick(self: &Arc<Self>, now: Timestamp) -> bool {
+        self.change(now, |inner, after| {
+            inner.armed = None;
+            inner.state.expire_until(now, &mut after.effects);
+            self.dispatch(inner, after, now);
+            !inner.deleted && self.lease_deadline(inner).is_some_and(|deadline| deadline <= now)
+        })
+    }
+
+    /// Somebody declared the queue again: its lease starts anew.
+    pub fn touch(&self, now: Timestamp) {
+        self.inner.lock().last_used = now;
+    }
+
+    /// Counts of the moment.
+    pub fn counts(&self) -> Counts {
+        self.inner.lock().counts()
+    }
+
+    /// Who holds which message, since when, in order of the messages.
+    pub fn leases(&self) -> Vec<(Seq, Holder, Timestamp)> {
+        let inner = self.inner.lock();
+        inner.state.leases().list().iter().map(|lease| (lease.entry.seq, lease.holder, lease.since)).collect()
+    }
+
+    /// Gives out messages as long as there are some and somebody takes them.
+    fn dispatch(self: &Arc<Self>, inner: &mut Inner, after: &mut Aftermath, now: Timestamp) {
+        loop {
+            inner.state.expire_before(now, &mut after.effects);
+            let (Some(entry), Some((id, subscription))) = (inner.state.head(), inner.consumers.next()) else {
+                break;
+            };
+            let delivery = Delivery {
+                queue: self,
+                seq: entry.seq,
+                message: &entry.message,
+                redelivered: entry.deliveries > 0,
+            };
+            let no_ack = subscription.no_ack;
+            match subscription.outlet.offer(&delivery) {
+                Offered::Refused => inner.consumers.pause(id),
+                Offered::Taken { wake } => {
+                    if wake {
+                        after.wakes.push(Arc::clone(&subscription.outlet));
+                    }
+                    inner.consumers.took_turn(id);
+                    inner.hand_out(no_ack, id, now);
+                }
+            }
+        }
+        inner.state.expire_until(now, &mut after.effects);
+        inner.state.drop_overflow(&mut after.effects);
+    }
+
+    /// Runs `change` under the lock, then does what follows from it without the lock.
+    fn change<R>(
+        self: &Arc<Self>,
+        now: Timestamp,
+        change: impl FnOnce(&mut Inner, &mut Aftermath) -> R,
+    ) -> R {
+        let mut after = Aftermath::default();
+        let result = {
+            let mut inner = self.inner.lock();
+            let result = change(&mut inner, &mut after);
+            after.octets = inner.memory_delta();
+            after.arm = self.rearm(&mut inner, now);
+            result
+        };
+        self.follow_up(after);
+        result
+    }
+
+    fn follow_up(self: &Arc<Self>, after: Aftermath) {
+        for outlet in &after.wakes {
+            outlet.wake();
+        }
+        if after.octets != 0 {
+            self.host.account(after.octets);
+        }
+        if let Some(at) = after.arm {
+            self.host.arm(self, at);
+        }
+        if !after.effects.dropped.is_empty() {
+            self.host.dropped(self, after.effects.dropped);
+        }
+    }
+
+    /// The next tick to ask for, unless an earlier one is under way.
+    fn rearm(&self, inner: &mut Inner, now: Timestamp) -> Option<Timestamp> {
+        if inner.deleted {
+            return None;
+        }
+        let deadline = match (inner.state.deadline(), self.lease_deadline(inner)) {
+            (Some(message), Some(lease)) => message.min(lease),
+            (message, lease) => message.or(lease)?,
+        };
+        let deadline = deadline.max(now);
+        if inner.armed.is_some_and(|armed| armed <= deadline) {
+            return None;
+        }
+        inner.armed = Some(deadline);
+        inner.armed
+    }
+
+    /// When the queue goes for lack of use; `None` while somebody consumes.
+    fn lease_deadline(&self, inner: &Inner) -> Option<Timestamp> {
+        let idle_ms = self.options.arguments.limits.idle_ms?;
+        inner.consumers.is_empty().then(|| inner.last_used.plus_millis(idle_ms))
+    }
+}
+
+impl Inner {
+    fn hand_out(&mut self, no_ack: bool, id: ConsumerId, now: Timestamp) {
+        if no_ack {
+            self.state.settle_head();
+        } else {
+            self.state.lease_head(Holder::Consumer(id), now);
+        }
+    }
+
+    fn counts(&self) -> Counts {
+        Counts {
+            ready: self.state.ready_len(),
+            leased: self.state.leases().len(),
+            consumers: self.consumers.len(),
+        }
+    }
+
+    fn memory_delta(&mut self) -> i64 {
+        let memory = self.state.memory();
+        let delta = memory.cast_signed() - self.reported.cast_signed();
+        self.reported = memory;
+        delta
+    }
+}
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue").field("id", &self.id).field("name", &self.name).finish_non_exhaustive()
+    }
+}

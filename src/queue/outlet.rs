@@ -1,0 +1,49 @@
+//! What a queue knows of its surroundings: values that it was given.
+
+use std::sync::Arc;
+
+use super::Queue;
+use super::ready::Seq;
+use super::state::Dropped;
+use crate::clock::Timestamp;
+use crate::message::Message;
+
+/// A delivery that is offered to a consumer.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivery<'a> {
+    /// The queue it comes from.
+    pub queue: &'a Arc<Queue>,
+    /// Its place there.
+    pub seq: Seq,
+    /// The message.
+    pub message: &'a Message,
+    /// Whether it was given to a consumer before (§1.8.3.9: redelivered).
+    pub redelivered: bool,
+}
+
+/// Where a consumer's deliveries go: the channel's side of a subscription.
+pub trait Outlet: Send + Sync {
+    /// Takes the delivery or refuses it. Called under the queue's lock, so it must not call the queue back. Who
+    /// refuses calls [`Queue::resume`] when there is room again.
+    fn offer(&self, delivery: &Delivery<'_>) -> Offered;
+
+    /// Tells the writer that there are deliveries. Called without a lock.
+    fn wake(&self);
+
+    /// The queue is gone and the consumer with it (RabbitMQ: consumer cancel notification). Called without a lock.
+    fn cancelled(&self);
+}
+
+pub use crate::outbound::Offered;
+
+/// What the broker does for a queue once the queue's lock is dropped.
+pub trait Host: Send + Sync {
+    /// Asks for [`Queue::tick`] at `at` or soon after.
+    fn arm(&self, queue: &Arc<Queue>, at: Timestamp);
+
+    /// Messages left the queue without being settled by a consumer.
+    fn dropped(&self, queue: &Queue, dropped: Vec<Dropped>);
+
+    /// The queue's share of memory has changed by so many octets.
+    fn account(&self, octets: i64);
+}

@@ -1,0 +1,213 @@
+//! The messages of one queue as a deterministic state machine: a command and the time go in, effects come out.
+//!
+//! ```text
+//!                     Enqueue
+//!                        |  over the limit (reject-publish): refused
+//!                        v
+//!   Return ---------> READY ----- expired, over the limit (drop-head), Purge ---> gone
+//!     ^                  |
+//!     |                take (lease)
+//!     |                  v
+//!     +-------------- LEASED ---- Settle ---> gone
+//! ```
+//!
+//! No clock, no randomness, no I/O, no hash order. Who gets which message is decided outside
+//! ([`super::consumers`]): that is volatile, this is what a log would replay.
+
+use super::lease::{Holder, Lease, Leases};
+use super::limits::{Limits, Overflow};
+use super::ready::{Entry, Ready, Seq};
+use crate::clock::Timestamp;
+use crate::message::Message;
+
+/// What a queue can be told.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// A message arrives.
+    Enqueue(Message),
+    /// The holder is done with a message (§1.8.3.13 ack; nack and reject without requeue).
+    Settle(Seq),
+    /// As `Settle`, but the holder refused the message.
+    Discard(Seq),
+    /// The holder gives a message back; it is ready again at its original place.
+    Return(Seq),
+    /// Everything that is ready goes (§1.7.2.7).
+    Purge,
+}
+
+/// What follows from commands; the caller collects it and acts once no lock is held.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// The arrival was not accepted: its publisher gets a nack.
+    pub refused: bool,
+    /// Number of messages that a purge removed.
+    pub purged: u64,
+    /// Messages that left without being acknowledged, in order.
+    pub dropped: Vec<Dropped>,
+}
+
+/// A message that left its queue without being acknowledged.
+#[derive(Clone, Debug)]
+pub struct Dropped {
+    /// The message.
+    pub message: Message,
+    /// Why.
+    pub reason: DropReason,
+}
+
+/// Why a message was dropped (RabbitMQ's names for dead letters).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropReason {
+    /// Its time to live is over.
+    Expired,
+    /// The queue had more than it may hold.
+    MaxLength,
+    /// A consumer refused it without requeue.
+    Rejected,
+}
+
+/// The state machine.
+#[derive(Debug, Default)]
+pub struct State {
+    limits: Limits,
+    last_seq: u64,
+    ready: Ready,
+    leases: Leases,
+    memory: u64,
+}
+
+impl State {
+    /// An empty queue with `limits`.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
+    /// Carries out one command.
+    pub fn apply(&mut self, command: Command, now: Timestamp, effects: &mut Effects) {
+        match command {
+            Command::Enqueue(message) => self.enqueue(message, now, effects),
+            Command::Settle(seq) => drop(self.end_lease(seq)),
+            Command::Discard(seq) => self.discard(seq, effects),
+            Command::Return(seq) => self.give_back(seq),
+            Command::Purge => self.purge(effects),
+        }
+    }
+
+    fn enqueue(&mut self, message: Message, now: Timestamp, effects: &mut Effects) {
+        if self.limits.overflow == Overflow::RejectPublish && self.would_overflow(&message) {
+            effects.refused = true;
+            return;
+        }
+        self.last_seq += 1;
+        self.memory += message.memory_len() as u64;
+        let expires = self.limits.ttl_of(&message).map(|ttl| now.plus_millis(ttl));
+        self.ready.push(Entry { seq: Seq::new(self.last_seq), message, expires, deliveries: 0 });
+    }
+
+    /// RabbitMQ: only ready messages count towards a queue's limits.
+    fn would_overflow(&self, message: &Message) -> bool {
+        let bytes = self.ready.body_bytes() + message.body().len() as u64;
+        self.limits.is_exceeded_by(self.ready.len() as u64 + 1, bytes)
+    }
+
+    fn discard(&mut self, seq: Seq, effects: &mut Effects) {
+        if let Some(lease) = self.end_lease(seq) {
+            effects.dropped.push(Dropped { message: lease.entry.message, reason: DropReason::Rejected });
+        }
+    }
+
+    fn end_lease(&mut self, seq: Seq) -> Option<Lease> {
+        let lease = self.leases.remove(seq)?;
+        self.memory -= lease.entry.message.memory_len() as u64;
+        Some(lease)
+    }
+
+    fn give_back(&mut self, seq: Seq) {
+        if let Some(lease) = self.leases.remove(seq) {
+            self.ready.put_back(lease.entry);
+        }
+    }
+
+    fn purge(&mut self, effects: &mut Effects) {
+        effects.purged += self.ready.len() as u64;
+        while self.pop().is_some() {}
+    }
+
+    /// The next message to deliver.
+    pub fn head(&self) -> Option<&Entry> {
+        self.ready.head()
+    }
+
+    /// Leases the head to `holder`.
+    pub fn lease_head(&mut self, holder: Holder, now: Timestamp) -> Option<Entry> {
+        let mut entry = self.ready.pop()?;
+        entry.deliveries = entry.deliveries.saturating_add(1);
+        self.leases.insert(Lease { entry: entry.clone(), holder, since: now });
+        Some(entry)
+    }
+
+    /// Takes the head for good (no_ack: §1.8.3.3, it is settled as soon as it is sent).
+    pub fn settle_head(&mut self) -> Option<Entry> {
+        self.pop()
+    }
+
+    /// Drops ready messages at the head whose time is before `now`.
+    pub fn expire_before(&mut self, now: Timestamp, effects: &mut Effects) {
+        self.expire_while(|expires| expires < now, effects);
+    }
+
+    /// Drops ready messages at the head whose time has come.
+    ///
+    /// A message with a TTL of zero may still be delivered in the instant of its arrival, so the two differ.
+    pub fn expire_until(&mut self, now: Timestamp, effects: &mut Effects) {
+        self.expire_while(|expires| expires <= now, effects);
+    }
+
+    fn expire_while(&mut self, is_over: impl Fn(Timestamp) -> bool, effects: &mut Effects) {
+        while self.ready.head().and_then(|entry| entry.expires).is_some_and(&is_over) {
+            self.drop_head(DropReason::Expired, effects);
+        }
+    }
+
+    /// Drops messages at the head until the queue is within its limits.
+    pub fn drop_overflow(&mut self, effects: &mut Effects) {
+        while self.limits.is_exceeded_by(self.ready.len() as u64, self.ready.body_bytes()) {
+            self.drop_head(DropReason::MaxLength, effects);
+        }
+    }
+
+    fn drop_head(&mut self, reason: DropReason, effects: &mut Effects) {
+        if let Some(entry) = self.pop() {
+            effects.dropped.push(Dropped { message: entry.message, reason });
+        }
+    }
+
+    fn pop(&mut self) -> Option<Entry> {
+        let entry = self.ready.pop()?;
+        self.memory -= entry.message.memory_len() as u64;
+        Some(entry)
+    }
+
+    /// When the head expires.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        self.ready.head()?.expires
+    }
+
+    /// Number of ready messages.
+    pub fn ready_len(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// The leases: who holds which message.
+    pub fn leases(&self) -> &Leases {
+        &self.leases
+    }
+
+    /// Octets of the messages it holds, ready and leased.
+    pub fn memory(&self) -> u64 {
+        self.memory
+    }
+}
+
+#[cfg(test)]
+mod tests;

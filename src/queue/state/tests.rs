@@ -1,0 +1,123 @@
+use super::*;
+use crate::message::Envelope;
+
+const NOW: Timestamp = Timestamp::from_millis(1_000);
+
+fn message(body: &str) -> Message {
+    Message::new(&Envelope::default(), body.as_bytes())
+}
+
+fn with_ttl(body: &str, ttl_ms: u64) -> Message {
+    Message::new(&Envelope { ttl_ms: Some(ttl_ms), ..Envelope::default() }, body.as_bytes())
+}
+
+fn enqueue(state: &mut State, message: Message) -> Effects {
+    let mut effects = Effects::default();
+    state.apply(Command::Enqueue(message), NOW, &mut effects);
+    effects
+}
+
+fn bodies(state: &mut State) -> Vec<String> {
+    std::iter::from_fn(|| state.settle_head())
+        .map(|entry| String::from_utf8_lossy(entry.message.body()).into_owned())
+        .collect()
+}
+
+#[test]
+fn a_returned_message_is_ready_at_its_original_place_and_marked() {
+    let mut state = State::new(Limits::default());
+    for body in ["a", "b", "c"] {
+        enqueue(&mut state, message(body));
+    }
+    let first = state.lease_head(Holder::Get, NOW).unwrap();
+    let second = state.lease_head(Holder::Get, NOW).unwrap();
+    for seq in [second.seq, first.seq] {
+        state.apply(Command::Return(seq), NOW, &mut Effects::default());
+    }
+    assert_eq!(state.head().unwrap().deliveries, 1);
+    assert_eq!(bodies(&mut state), ["a", "b", "c"]);
+}
+
+#[test]
+fn a_settled_message_is_gone_and_its_memory_too() {
+    let mut state = State::new(Limits::default());
+    enqueue(&mut state, message("a"));
+    let entry = state.lease_head(Holder::Get, NOW).unwrap();
+    assert!(state.memory() > 0);
+    for _ in 0..2 {
+        state.apply(Command::Settle(entry.seq), NOW, &mut Effects::default());
+    }
+    assert_eq!((state.memory(), state.leases().len(), state.ready_len()), (0, 0, 0));
+}
+
+#[test]
+fn a_discarded_message_is_reported_as_rejected() {
+    let mut state = State::new(Limits::default());
+    enqueue(&mut state, message("a"));
+    let entry = state.lease_head(Holder::Get, NOW).unwrap();
+    let mut effects = Effects::default();
+    state.apply(Command::Discard(entry.seq), NOW, &mut effects);
+    assert_eq!(effects.dropped.first().unwrap().reason, DropReason::Rejected);
+}
+
+#[test]
+fn purge_takes_what_is_ready_and_leaves_what_is_leased() {
+    let mut state = State::new(Limits::default());
+    for body in ["a", "b", "c"] {
+        enqueue(&mut state, message(body));
+    }
+    let held = state.lease_head(Holder::Get, NOW).unwrap();
+    let mut effects = Effects::default();
+    state.apply(Command::Purge, NOW, &mut effects);
+    assert_eq!(effects.purged, 2);
+    state.apply(Command::Return(held.seq), NOW, &mut Effects::default());
+    assert_eq!(bodies(&mut state), ["a"]);
+}
+
+#[test]
+fn reject_publish_refuses_the_arrival_that_would_be_one_too_many() {
+    let limits = Limits { length_max: Some(1), overflow: Overflow::RejectPublish, ..Limits::default() };
+    let mut state = State::new(limits);
+    assert!(!enqueue(&mut state, message("a")).refused);
+    assert!(enqueue(&mut state, message("b")).refused);
+    state.lease_head(Holder::Get, NOW).unwrap();
+    assert!(!enqueue(&mut state, message("c")).refused, "only ready messages count");
+}
+
+#[test]
+fn drop_head_makes_room_by_length_and_by_octets() {
+    let limits = Limits { length_max: Some(3), bytes_max: Some(5), ..Limits::default() };
+    let mut state = State::new(limits);
+    for body in ["aa", "bb", "cc"] {
+        enqueue(&mut state, message(body));
+    }
+    let mut effects = Effects::default();
+    state.drop_overflow(&mut effects);
+    assert_eq!(effects.dropped.first().unwrap().reason, DropReason::MaxLength);
+    assert_eq!(bodies(&mut state), ["bb", "cc"]);
+}
+
+#[test]
+fn the_smaller_ttl_counts_and_the_deadline_is_the_heads() {
+    let mut state = State::new(Limits { message_ttl_ms: Some(50), ..Limits::default() });
+    enqueue(&mut state, with_ttl("long", 60_000));
+    enqueue(&mut state, with_ttl("short", 10));
+    assert_eq!(state.deadline(), Some(NOW.plus_millis(50)));
+
+    let mut effects = Effects::default();
+    state.expire_until(NOW.plus_millis(49), &mut effects);
+    assert!(effects.dropped.is_empty(), "RabbitMQ: messages expire at the head only");
+    state.expire_until(NOW.plus_millis(50), &mut effects);
+    assert_eq!(effects.dropped.len(), 2);
+}
+
+#[test]
+fn a_ttl_of_zero_survives_the_instant_of_its_arrival() {
+    let mut state = State::new(Limits::default());
+    enqueue(&mut state, with_ttl("now", 0));
+    let mut effects = Effects::default();
+    state.expire_before(NOW, &mut effects);
+    assert_eq!(state.ready_len(), 1);
+    state.expire_until(NOW, &mut effects);
+    assert_eq!(state.ready_len(), 0);
+}

@@ -1,0 +1,81 @@
+//! Listening sockets: accepted connections, within a limit, are served until the broker stops.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+use crate::connection::{self, Settings};
+
+/// Pause after a failed accept, such as for lack of file descriptors: others may be closed meanwhile.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves the connections of one listener.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    settings: Arc<Settings>,
+    /// One permit for each connection that may still come.
+    room: Arc<Semaphore>,
+    tasks: TaskTracker,
+}
+
+impl Server {
+    /// A server on `listener`. `room` and `tasks` are shared among listeners.
+    pub fn new(
+        listener: TcpListener,
+        settings: Arc<Settings>,
+        room: Arc<Semaphore>,
+        tasks: TaskTracker,
+    ) -> Self {
+        Self { listener, settings, room, tasks }
+    }
+
+    /// Binds `address`.
+    ///
+    /// # Errors
+    /// As the system says, with the address.
+    pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+        TcpListener::bind(address)
+            .await
+            .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
+    }
+
+    /// Accepts until the broker stops.
+    pub async fn run(self) {
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                () = self.settings.stopping.cancelled() => return,
+            };
+            match accepted {
+                Ok((socket, peer)) => self.admit(socket, peer),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn admit(&self, socket: TcpStream, peer: SocketAddr) {
+        let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() else {
+            tracing::warn!(%peer, limit = self.settings.limits.connections_max, "connection limit reached");
+            return;
+        };
+        // Frames are gathered here already; the kernel need not wait for more.
+        if let Err(error) = socket.set_nodelay(true) {
+            tracing::debug!(%peer, %error, "TCP_NODELAY not set");
+        }
+        let (reader, writer) = socket.into_split();
+        let settings = Arc::clone(&self.settings);
+        self.tasks.spawn(async move {
+            connection::serve(reader, writer, peer, settings).await;
+            drop(permit);
+        });
+    }
+}
