@@ -4,7 +4,6 @@
 //! already there, to check the dialogues themselves; those that need a configuration of their own are skipped then.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::print_stdout,
     reason = "in a test a panic is the report, and a skipped one says so"

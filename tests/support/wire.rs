@@ -144,7 +144,9 @@ impl Value {
             Self::I16(value) => u64::try_from(*value).unwrap(),
             Self::I32(value) => u64::try_from(*value).unwrap(),
             Self::I64(value) => u64::try_from(*value).unwrap(),
-            other => panic!("{other:?} is not a number"),
+            Self::F64(_) | Self::Text(_) | Self::Bytes(_) | Self::Array(_) | Self::Table(_) | Self::Void => {
+                panic!("{self:?} is not a number")
+            }
         }
     }
 
@@ -499,7 +501,10 @@ fn put_domain(out: &mut Vec<u8>, domain: char, value: Option<&Value>) {
             out.extend((bytes().len() as u32).to_be_bytes());
             out.extend(bytes());
         }
-        'T' => put_table(out, value.map_or(&Table::default(), Value::table)),
+        'T' => match value {
+            Some(value) => put_table(out, value.table()),
+            None => put_table(out, &Table::default()),
+        },
         other => panic!("no domain {other}"),
     }
 }
