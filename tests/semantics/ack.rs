@@ -190,34 +190,6 @@ async fn nack_and_reject_without_requeue_drop() {
 }
 
 #[tokio::test]
-async fn rejected_messages_go_to_the_dead_letter_exchange() {
-    let broker = Broker::start().await;
-    let mut peer = broker.channel().await;
-    let dead = queue_of(&mut peer, &[]).await;
-    let q = unique("q");
-    let method = declare(&q).flag("exclusive").arg("x-dead-letter-exchange", "");
-    peer.call(1, method.arg("x-dead-letter-routing-key", &dead)).await;
-    peer.publish(1, publish("", &q, "a")).await;
-    peer.expect_get(1, &q, "a").await;
-    peer.call(1, consume(&dead, "dead").flag("no-ack")).await;
-    peer.send(1, reject(1)).await;
-    let delivery = peer.expect_delivery(1, "a").await;
-    peer.same("redelivered", &delivery.redelivered(), &false);
-    let headers = delivery.headers();
-    let Some(Value::Array(deaths)) = headers.get("x-death") else { peer.fail("expected x-death") };
-    let death = deaths[0].table();
-    peer.same("deaths", &deaths.len(), &1);
-    peer.same("reason", &death.get("reason"), &Some(&Value::from("rejected")));
-    peer.same("queue", &death.get("queue"), &Some(&Value::from(&q)));
-    peer.same("count", &death.get("count"), &Some(&Value::I64(1)));
-    peer.same("exchange", &death.get("exchange"), &Some(&Value::from("")));
-    peer.same("routing-keys", &death.get("routing-keys"), &Some(&Value::Array(vec![Value::from(&q)])));
-    peer.same("x-first-death-reason", &headers.get("x-first-death-reason"), &Some(&Value::from("rejected")));
-    peer.same("x-first-death-queue", &headers.get("x-first-death-queue"), &Some(&Value::from(&q)));
-    peer.same("x-first-death-exchange", &headers.get("x-first-death-exchange"), &Some(&Value::from("")));
-}
-
-#[tokio::test]
 async fn a_requeued_message_goes_to_waiting_consumers() {
     let broker = Broker::start().await;
     let mut peer = broker.channel().await;
@@ -299,5 +271,6 @@ async fn loss_of_the_connection_requeues() {
     drop(peer);
     let delivery = keeper.expect_delivery(1, "a").await;
     keeper.same("redelivered", &delivery.redelivered(), &true);
+    keeper.call(1, cancel("k")).await;
     keeper.call(1, delete(&q)).await;
 }

@@ -329,6 +329,7 @@ async fn a_peer_that_falls_silent_is_dropped() {
     other.call(1, consume(&q, "c").flag("no-ack")).await;
     // What it held goes to the next.
     other.expect_delivery(1, "m").await;
+    other.call(1, cancel("c")).await;
     other.call(1, delete(&q)).await;
     peer.expect_heartbeats_then_eof().await;
 }

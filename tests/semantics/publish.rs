@@ -264,21 +264,6 @@ async fn an_expired_message_is_not_delivered() {
 }
 
 #[tokio::test]
-async fn an_expired_message_is_dead_lettered() {
-    let broker = Broker::start().await;
-    let mut peer = broker.channel().await;
-    let (q, dead) = (unique("q"), queue(&mut peer).await);
-    let method = declare(&q).flag("exclusive").arg("x-dead-letter-exchange", "");
-    peer.call(1, method.arg("x-dead-letter-routing-key", &dead).arg("x-message-ttl", 20)).await;
-    peer.call(1, consume(&dead, "c").flag("no-ack")).await;
-    peer.publish(1, publish("", &q, "a")).await;
-    let delivery = peer.expect_delivery(1, "a").await;
-    let reason = delivery.headers().get("x-first-death-reason").cloned();
-    peer.same("reason", &reason, &Some(Value::from("expired")));
-    peer.expect_empty(1, &q).await;
-}
-
-#[tokio::test]
 async fn a_message_over_the_limit_is_406() {
     let Some(broker) = Broker::start_with(|config| config.limits.message_size_max = 1000).await else {
         return;
