@@ -446,3 +446,20 @@ async fn a_shared_transient_queue_is_accepted() {
     peer.call(1, declare(&q)).await;
     peer.call(1, delete(&q)).await;
 }
+
+#[tokio::test]
+async fn a_quorum_queue_is_not_deleted_on_conditions() {
+    let broker = Broker::start().await;
+    for flag in ["if-unused", "if-empty"] {
+        let mut peer = broker.channel().await;
+        let q = unique("q");
+        peer.call(1, declare(&q).flag("durable").arg("x-queue-type", "quorum")).await;
+        let text = format!(
+            "NOT_IMPLEMENTED - cannot delete queue '{q}' in vhost '/'. queue.delete operations with {flag} flag set \
+             are not supported by quorum queues"
+        );
+        peer.expect_hard_error(1, delete(&q).flag(flag), 540, &text).await;
+        let mut peer = broker.channel().await;
+        peer.call(1, delete(&q)).await;
+    }
+}
