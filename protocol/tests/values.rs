@@ -1,5 +1,6 @@
-//! The small types: short strings, reply codes, numbers.
+//! The small types: short strings, reply codes, numbers, bits.
 
+use lepus_protocol::primitive::{bits, longstr, put, shortstr};
 use lepus_protocol::{ChannelId, ClassId, DeliveryTag, MethodId, ReplyCode, ShortStr, ShortString, TooLong};
 
 #[test]
@@ -45,4 +46,25 @@ fn numbers_print_as_numbers() {
     assert_eq!(format!("{}.{}", ClassId::BASIC, MethodId::new(40)), "60.40");
     assert_eq!(DeliveryTag::ALL.next(), DeliveryTag::new(1));
     assert_eq!(DeliveryTag::new(7).next().to_string(), "8");
+}
+
+#[test]
+fn bits_share_an_octet_lowest_first() {
+    let mut out = Vec::new();
+    put::bits(&mut out, [true, false, true]);
+    put::bits(&mut out, [false; 8]);
+    assert_eq!(out, [0b101, 0]);
+    assert_eq!(bits::<3, ()>(&out), Ok((&out[1..], [true, false, true])));
+    assert!(bits::<3, ()>(&[]).is_err());
+}
+
+#[test]
+fn strings_are_counted() {
+    let mut out = Vec::new();
+    put::shortstr(&mut out, ShortStr::truncated("ab"));
+    put::longstr(&mut out, b"c");
+    assert_eq!(out, b"\x02ab\0\0\0\x01c");
+    let (rest, short) = shortstr::<()>(&out).unwrap();
+    assert_eq!((short, longstr::<()>(rest)), (ShortStr::truncated("ab"), Ok((&[][..], &b"c"[..]))));
+    assert!(longstr::<()>(b"\xFF\xFF\xFF\xFFc").is_err());
 }

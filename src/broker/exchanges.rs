@@ -91,9 +91,12 @@ impl Session {
             let (received, current) = (format!("'{received}'"), format!("'{current}'"));
             return Err(Self::inequivalent("type", &entity, received, current));
         }
-        Self::same_flag("durable", &entity, declaration.durable, options.durable)?;
-        Self::same_flag("auto_delete", &entity, declaration.auto_delete, options.auto_delete)?;
-        Self::same_flag("internal", &entity, declaration.internal, options.internal)?;
+        let flags = [
+            ("durable", declaration.durable, options.durable),
+            ("auto_delete", declaration.auto_delete, options.auto_delete),
+            ("internal", declaration.internal, options.internal),
+        ];
+        Self::same_flags(&entity, &flags)?;
         compare(&options.arguments, &declaration.arguments, ALTERNATE_EXCHANGE).map_err(|mismatch| {
             Self::inequivalent(mismatch.key, &entity, mismatch.received, mismatch.current)
         })

@@ -35,7 +35,7 @@ use timers::Timers;
 
 pub use bindings::{Bind, BindTo};
 pub use exchanges::ExchangeDeclaration;
-pub use queues::QueueDeclaration;
+pub use queues::{DeleteOnly, QueueDeclaration};
 pub use route::{LazyHeaders, Routes};
 pub use session::Session;
 pub use vhost::Vhost;

@@ -37,6 +37,15 @@ pub struct QueueDeclaration {
     pub arguments: FieldTable,
 }
 
+/// Conditions of queue.delete (§1.7.2.9).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DeleteOnly {
+    /// Not while it has consumers.
+    pub if_unused: bool,
+    /// Not while it has ready messages.
+    pub if_empty: bool,
+}
+
 impl Session {
     /// Declares a queue, or finds that it exists as declared. Returns its name and counts.
     ///
@@ -119,8 +128,11 @@ impl Session {
         if queue.options.exclusive_to != owner {
             return Err(self.locked(&queue.name));
         }
-        Self::same_flag("durable", &entity, declaration.is_durable(), queue.options.durable)?;
-        Self::same_flag("auto_delete", &entity, declaration.auto_delete, queue.options.auto_delete)?;
+        let flags = [
+            ("durable", declaration.is_durable(), queue.options.durable),
+            ("auto_delete", declaration.auto_delete, queue.options.auto_delete),
+        ];
+        Self::same_flags(&entity, &flags)?;
         queue.options.arguments.check_equivalence(&declaration.arguments).map_err(|mismatch| {
             Self::inequivalent(mismatch.key, &entity, mismatch.received, mismatch.current)
         })
@@ -163,8 +175,7 @@ impl Session {
     pub fn delete_queue(
         &self,
         name: &Name,
-        if_unused: bool,
-        if_empty: bool,
+        only: DeleteOnly,
         now: Timestamp,
     ) -> Result<usize, ChannelException> {
         self.check_queue(Access::Configure, name)?;
@@ -173,10 +184,10 @@ impl Session {
         self.check_owner(&queue)?;
         self.vhost.delete_queue(&mut topology, &queue, now, |counts| {
             let entity = self.queue_text(name);
-            if if_unused && counts.consumers > 0 {
+            if only.if_unused && counts.consumers > 0 {
                 return Err(ChannelException::precondition_failed(format_args!("{entity} in use")));
             }
-            if if_empty && counts.ready > 0 {
+            if only.if_empty && counts.ready > 0 {
                 return Err(ChannelException::precondition_failed(format_args!("{entity} not empty")));
             }
             Ok(())

@@ -76,10 +76,11 @@ impl Walk<'_> {
         } else {
             self.by_bindings(exchange, routes)
         };
-        if !found && let Some(alternate) = &exchange.alternate {
-            if let Some(alternate) = self.vhost.exchange(alternate.as_str()) {
-                self.discover(alternate);
-            }
+        if !found
+            && let Some(alternate) = &exchange.alternate
+            && let Some(alternate) = self.vhost.exchange(alternate.as_str())
+        {
+            self.discover(alternate);
         }
     }
 

@@ -106,16 +106,14 @@ impl Session {
         ))
     }
 
-    /// Compares one flag of two declarations.
-    pub(super) fn same_flag(
-        key: &str,
-        entity: &str,
-        received: bool,
-        current: bool,
-    ) -> Result<(), ChannelException> {
-        if received == current {
-            return Ok(());
+    /// Compares flags of two declarations: name, received, current.
+    pub(super) fn same_flags(entity: &str, flags: &[(&str, bool, bool)]) -> Result<(), ChannelException> {
+        match flags.iter().find(|(_, received, current)| received != current) {
+            None => Ok(()),
+            Some((key, received, current)) => {
+                let (received, current) = (format!("'{received}'"), format!("'{current}'"));
+                Err(Self::inequivalent(key, entity, received, current))
+            }
         }
-        Err(Self::inequivalent(key, entity, format_args!("'{received}'"), format_args!("'{current}'")))
     }
 }

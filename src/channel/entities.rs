@@ -4,7 +4,7 @@ use lepus_protocol::method::{exchange, queue};
 use lepus_protocol::{ShortStr, ShortString};
 
 use super::Channel;
-use crate::broker::{Bind, BindTo, ExchangeDeclaration, QueueDeclaration};
+use crate::broker::{Bind, BindTo, DeleteOnly, ExchangeDeclaration, QueueDeclaration};
 use crate::clock::Timestamp;
 use crate::exception::{ChannelException, Exception};
 use crate::name::{Name, REPLY_TO};
@@ -143,7 +143,8 @@ impl Channel {
 
     fn delete_queue(&self, delete: &queue::Delete<'_>, now: Timestamp) -> Result<(), Exception> {
         let name = self.queue_name(delete.queue)?;
-        let count = self.context.session.delete_queue(&name, delete.if_unused, delete.if_empty, now)?;
+        let only = DeleteOnly { if_unused: delete.if_unused, if_empty: delete.if_empty };
+        let count = self.context.session.delete_queue(&name, only, now)?;
         let message_count = u32::try_from(count).unwrap_or(u32::MAX);
         self.reply_unless(delete.no_wait, queue::DeleteOk { message_count });
         Ok(())

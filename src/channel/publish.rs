@@ -187,8 +187,7 @@ impl Channel {
             if headers.remove("BCC").is_some() {
                 let mut encoded = Vec::new();
                 headers.encode(&mut encoded);
-                asked.properties =
-                    Cow::Owned(encode(&Properties { headers: Some(&encoded), ..properties.clone() }));
+                asked.properties = Cow::Owned(encode(&Properties { headers: Some(&encoded), ..properties }));
             }
         }
         if properties.reply_to.is_some_and(|reply_to| reply_to == REPLY_TO) {
@@ -241,7 +240,7 @@ fn extra_keys(headers: &FieldTable) -> Result<Vec<Vec<u8>>, ChannelException> {
                 value.type_name()
             )));
         };
-        keys.extend(values.iter().filter_map(routing_key));
+        keys.extend(values.iter().filter_map(FieldValue::as_str).map(|key| key.as_bytes().to_vec()));
     }
     if keys.len() > EXTRA_KEYS_MAX {
         return Err(ChannelException::precondition_failed(format_args!(
@@ -250,13 +249,6 @@ fn extra_keys(headers: &FieldTable) -> Result<Vec<Vec<u8>>, ChannelException> {
         )));
     }
     Ok(keys)
-}
-
-fn routing_key(value: &FieldValue) -> Option<Vec<u8>> {
-    match value {
-        FieldValue::LongString(key) => Some(key.clone()),
-        _ => None,
-    }
 }
 
 /// The expiration property: milliseconds in decimal (RabbitMQ; its texts).

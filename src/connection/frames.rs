@@ -66,9 +66,15 @@ impl Connection {
                 self.send(connection::UpdateSecretOk);
                 Ok(Outcome::Continue)
             }
-            Method::Connection(_) => Err(Failure::new(command_invalid("unimplemented method"), class, id)),
-            // §1.4: channel 0 is for class connection alone.
-            _ => Err(Failure::new(command_invalid("unimplemented method"), class, id)),
+            // §1.4: channel 0 is for class connection alone, and the rest of that is for the handshake.
+            Method::Connection(_)
+            | Method::Channel(_)
+            | Method::Access(_)
+            | Method::Exchange(_)
+            | Method::Queue(_)
+            | Method::Basic(_)
+            | Method::Confirm(_)
+            | Method::Tx(_) => Err(Failure::new(command_invalid("unimplemented method"), class, id)),
         }
     }
 

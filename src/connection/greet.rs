@@ -90,7 +90,7 @@ where
 {
     read_protocol_header(input).await?;
     send(writer, &start(terms)).await?;
-    let mut state = Handshake::AwaitStartOk;
+    let mut state = Handshake::Started;
     loop {
         match next_step(state, input, terms).await? {
             Step::Continue(next, answer) => {
@@ -149,18 +149,16 @@ fn on_frame(state: Handshake, frame: Frame<'_>, terms: &Terms<'_>) -> Result<Ste
     let method =
         Method::parse(payload).map_err(|error| ConnectionException::new(ReplyCode::SYNTAX_ERROR, error))?;
     let (class_id, method_id) = (method.class_id(), method.method_id());
-    match method {
-        Method::Connection(connection::Method::Close(_)) => Err(Failed::Gone),
-        Method::Connection(method) => {
-            // RabbitMQ blames connection.tune for what tune-ok gets wrong.
-            let blamed = match &method {
-                connection::Method::TuneOk(_) => connection::Tune::ID,
-                _ => method_id,
-            };
-            state.on_method(method, terms).map_err(|refusal| Failed::Refused(refusal, class_id, blamed))
-        }
-        _ => Err(ConnectionException::new(ReplyCode::COMMAND_INVALID, "unimplemented method").into()),
+    let Method::Connection(method) = method else {
+        return Err(ConnectionException::new(ReplyCode::COMMAND_INVALID, "unimplemented method").into());
+    };
+    if matches!(method, connection::Method::Close(_)) {
+        return Err(Failed::Gone);
     }
+    // RabbitMQ blames connection.tune for what tune-ok gets wrong.
+    let blamed =
+        if matches!(method, connection::Method::TuneOk(_)) { connection::Tune::ID } else { method_id };
+    state.on_method(method, terms).map_err(|refusal| Failed::Refused(refusal, class_id, blamed))
 }
 
 async fn read<R: AsyncRead + Unpin>(input: &mut Input<R>) -> Result<(), Failed> {

@@ -3,7 +3,7 @@
 //! ```text
 //!   client: protocol header                                 start-ok           tune-ok   open
 //!   server:                  start (or 8 octets, close)               tune                     open-ok
-//!   state:                   AwaitStartOk             ----> AwaitTuneOk ----> AwaitOpen ----> Opened
+//!   state:                   Started                  ----> Proposed    ----> Tuned     ----> Opened
 //! ```
 
 use std::net::IpAddr;
@@ -46,9 +46,12 @@ pub(super) struct Terms<'a> {
 /// What is expected next.
 #[derive(Debug)]
 pub(super) enum Handshake {
-    AwaitStartOk,
-    AwaitTuneOk { client: Client },
-    AwaitOpen { client: Client, tuning: Tuning },
+    /// connection.start-ok.
+    Started,
+    /// connection.tune-ok.
+    Proposed { client: Client },
+    /// connection.open.
+    Tuned { client: Client, tuning: Tuning },
 }
 
 /// Who connects.
@@ -125,12 +128,12 @@ impl Handshake {
     /// Takes the client's next method.
     pub(super) fn on_method(self, method: ConnectionMethod<'_>, terms: &Terms<'_>) -> Result<Step, Refusal> {
         match (self, method) {
-            (Self::AwaitStartOk, ConnectionMethod::StartOk(start_ok)) => on_start_ok(start_ok, terms),
-            (Self::AwaitTuneOk { client }, ConnectionMethod::TuneOk(tune_ok)) => {
+            (Self::Started, ConnectionMethod::StartOk(start_ok)) => on_start_ok(start_ok, terms),
+            (Self::Proposed { client }, ConnectionMethod::TuneOk(tune_ok)) => {
                 let tuning = agree(&tune_ok, terms.limits)?;
-                Ok(Step::Continue(Self::AwaitOpen { client, tuning }, None))
+                Ok(Step::Continue(Self::Tuned { client, tuning }, None))
             }
-            (Self::AwaitOpen { client, tuning }, ConnectionMethod::Open(open)) => {
+            (Self::Tuned { client, tuning }, ConnectionMethod::Open(open)) => {
                 let vhost = find_vhost(&open, &client, terms)?;
                 Ok(Step::Done(Opened { client, tuning, vhost }))
             }
@@ -151,7 +154,7 @@ fn on_start_ok(start_ok: connection::StartOk<'_>, terms: &Terms<'_>) -> Result<S
         heartbeat: limits.heartbeat,
     });
     let client = Client { user, properties: start_ok.client_properties };
-    Ok(Step::Continue(Handshake::AwaitTuneOk { client }, Some(tune)))
+    Ok(Step::Continue(Handshake::Proposed { client }, Some(tune)))
 }
 
 fn refuse_login(error: &LoginError, start_ok: &connection::StartOk<'_>) -> Refusal {

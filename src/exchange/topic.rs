@@ -258,9 +258,9 @@ mod tests {
         assert_eq!(route(&animals, "quick.orange.fox"), [0]);
         assert_eq!(route(&animals, "lazy.brown.fox"), [2]);
         assert_eq!(route(&animals, "lazy.pink.rabbit"), [1, 2]);
-        assert_eq!(route(&animals, "quick.brown.fox"), []);
-        assert_eq!(route(&animals, "orange"), []);
-        assert_eq!(route(&animals, "quick.orange.new.rabbit"), []);
+        assert!(route(&animals, "quick.brown.fox").is_empty());
+        assert!(route(&animals, "orange").is_empty());
+        assert!(route(&animals, "quick.orange.new.rabbit").is_empty());
         assert_eq!(route(&animals, "lazy.orange.new.rabbit"), [2]);
     }
 
@@ -303,7 +303,7 @@ mod tests {
         let topic = topic(&[&hashes, &stars, &both]);
         let key = "a.".repeat(127);
         for _ in 0..20 {
-            assert_eq!(route(&topic, &key), []);
+            assert!(route(&topic, &key).is_empty());
         }
         assert_eq!(route(&topic, &format!("{key}b")), [0, 1, 2]);
     }

@@ -53,6 +53,15 @@ impl FieldTable {
         if rest.is_empty() { Ok(table) } else { Err(TableError::Trailing(rest.len())) }
     }
 
+    /// Parses fields without a length before them, up to the end of the input: the form in which the SASL mechanism
+    /// AMQPLAIN sends its credentials.
+    ///
+    /// # Errors
+    /// [`TableError`] if the octets are not fields within the limits of this module.
+    pub fn parse_fields(input: &[u8]) -> Result<Self, TableError> {
+        parse::fields(input)
+    }
+
     /// Parses the table at the head of `input`; gives back what follows it as well.
     pub(crate) fn parse_prefix(input: &[u8]) -> Result<(&[u8], Self), TableError> {
         parse::table(input)

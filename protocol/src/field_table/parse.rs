@@ -14,7 +14,13 @@ type Parsed<'a, T> = IResult<&'a [u8], T, TableError>;
 
 /// The table at the head of `input`, and what follows it.
 pub(super) fn table(input: &[u8]) -> Result<(&[u8], FieldTable), TableError> {
-    finish(Budget { fields: FIELDS_MAX, nesting: NESTING_MAX }.table(input))
+    finish(Budget::WHOLE.table(input))
+}
+
+/// The table whose fields are all of `input`.
+pub(super) fn fields(input: &[u8]) -> Result<FieldTable, TableError> {
+    let mut budget = Budget::WHOLE;
+    finish(budget.nested(input, Budget::field)).map(|fields| FieldTable { fields })
 }
 
 /// What a table may still use up.
@@ -26,6 +32,8 @@ struct Budget {
 }
 
 impl Budget {
+    const WHOLE: Self = Self { fields: FIELDS_MAX, nesting: NESTING_MAX };
+
     /// A length, then that many octets of fields.
     fn table<'a>(&mut self, input: &'a [u8]) -> Parsed<'a, FieldTable> {
         let (rest, content) = longstr(input)?;

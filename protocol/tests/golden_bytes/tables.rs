@@ -82,6 +82,17 @@ fn a_clients_table() {
 }
 
 #[test]
+fn fields_without_a_length() {
+    let mut expected = FieldTable::new();
+    expected.insert("LOGIN", "guest");
+    expected.insert("PASSWORD", "guest");
+    let octets = b"\x05LOGINS\0\0\0\x05guest\x08PASSWORDS\0\0\0\x05guest";
+    assert_eq!(FieldTable::parse_fields(octets), Ok(expected));
+    assert_eq!(FieldTable::parse_fields(&octets[..20]), Err(TableError::Truncated));
+    assert_eq!(FieldTable::parse_fields(b""), Ok(FieldTable::new()));
+}
+
+#[test]
 fn order_and_repeated_names_survive() {
     let octets = b"\0\0\0\x0C\x01bt\x01\x01at\0\x01bt\0";
     let table = FieldTable::parse(octets).unwrap_or_default();

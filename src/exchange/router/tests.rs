@@ -42,7 +42,7 @@ fn direct_compares_whole_keys() {
         router(ExchangeType::Direct, &[binding("a", 1), binding("a", 2), binding("a.b", 3), binding("", 4)]);
     assert_eq!(found(&router, "a"), [1, 2]);
     assert_eq!(found(&router, ""), [4]);
-    assert_eq!(found(&router, "#"), []);
+    assert!(found(&router, "#").is_empty());
 }
 
 #[test]
