@@ -374,3 +374,21 @@ async fn consuming_another_connections_exclusive_queue_is_405() {
     let q = queue(&mut owner).await;
     other.expect_soft_error(1, consume(&q, "c"), 405, &locked(&q)).await;
 }
+
+#[tokio::test]
+async fn one_channel_to_one_channel_keeps_the_order() {
+    let broker = Broker::start().await;
+    let mut peer = broker.channel().await;
+    let q = queue(&mut peer).await;
+    peer.open(2).await;
+    peer.call(2, qos(7)).await;
+    peer.call(2, consume(&q, "c")).await;
+    for number in 0..500 {
+        peer.publish(1, publish("", &q, &number.to_string())).await;
+    }
+    for number in 0..500 {
+        let delivery = peer.expect_delivery(2, &number.to_string()).await;
+        peer.same("delivery-tag", &delivery.delivery_tag(), &(number + 1));
+        peer.send(2, ack(delivery.delivery_tag())).await;
+    }
+}

@@ -368,3 +368,34 @@ async fn an_unknown_x_match_is_406() {
                 expected all, any, all-with-x, or any-with-x";
     peer.expect_refusal(1, bind(&q, "amq.headers", "").arg("x-match", "some"), 406, text).await;
 }
+
+#[tokio::test]
+async fn headers_bindings_with_any_of_their_x_arguments() {
+    let broker = Broker::start().await;
+    let mut peer = broker.channel().await;
+    let q = queue(&mut peer).await;
+    let method = bind(&q, "amq.headers", "").arg("x-match", "any-with-x");
+    peer.call(1, method.arg("x-one", 1).arg("two", 2)).await;
+    for (name, value, body) in [("x-one", 1, "by x"), ("two", 2, "by name"), ("two", 3, "by neither")] {
+        peer.publish(1, publish("amq.headers", "", body).header(name, value)).await;
+    }
+    peer.expect_get(1, &q, "by x").await;
+    peer.expect_get(1, &q, "by name").await;
+    peer.expect_empty(1, &q).await;
+}
+
+#[tokio::test]
+async fn topics_of_many_words_match() {
+    let broker = Broker::start().await;
+    let mut peer = broker.channel().await;
+    let q = queue(&mut peer).await;
+    let word = unique("w");
+    // As many as 255 octets hold, with as many wildcards.
+    let key = [word.as_str()].into_iter().chain(["a"; 110]).collect::<Vec<_>>().join(".");
+    let pattern = [word.as_str()].into_iter().chain(["*"; 109]).chain(["#"]).collect::<Vec<_>>().join(".");
+    peer.call(1, bind(&q, "amq.topic", &pattern)).await;
+    peer.call(1, bind(&q, "amq.topic", &format!("{word}.#.a.#.a.b"))).await;
+    peer.publish(1, publish("amq.topic", &key, "m")).await;
+    peer.expect_get(1, &q, "m").await;
+    peer.expect_empty(1, &q).await;
+}
