@@ -1,0 +1,30 @@
+//! Dialogues: what goes over the wire, promise by promise. A test is named by its promise.
+//!
+//! They run against the broker in this process. With `LEPUS_TEST_BROKER=host:port` they run against a broker that is
+//! already there, to check the dialogues themselves; those that need a configuration of their own are skipped then.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "in a test a panic is the report, and a skipped one says so"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod ack;
+mod alarms;
+mod arguments;
+mod bindings;
+mod consume;
+mod errors;
+mod exchanges;
+mod frames;
+mod get;
+mod handshake;
+mod limits;
+mod misuse;
+mod publish;
+mod queues;
+mod reply_to;
+mod tx;
