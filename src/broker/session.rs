@@ -85,7 +85,7 @@ impl Session {
     }
 
     /// How a queue appears in a reply text.
-    pub(super) fn queue_text(&self, name: &Name) -> String {
+    pub fn queue_text(&self, name: &Name) -> String {
         Resource::Queue(name).in_vhost(&self.vhost.name)
     }
 

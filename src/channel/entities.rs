@@ -91,7 +91,6 @@ impl Channel {
     fn declare_queue(&mut self, declare: queue::Declare<'_>, now: Timestamp) -> Result<(), Exception> {
         let asked = name(declare.queue, "queue")?;
         let (name, counts) = if declare.passive || asked.as_str().starts_with(REPLY_TO) {
-            let asked = self.queue_name(declare.queue)?;
             let counts = self.context.session.find_queue(&asked, now)?;
             (asked, counts)
         } else {

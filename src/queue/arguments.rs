@@ -34,7 +34,6 @@ type Check = fn(&FieldValue, &FieldTable) -> Result<(), String>;
 const CHECKS: &[(&str, Check)] = &[
     ("x-expires", check_expires),
     ("x-message-ttl", check_message_ttl),
-    ("x-dead-letter-exchange", check_string),
     ("x-dead-letter-routing-key", check_dead_letter_routing_key),
     ("x-max-length", check_non_negative),
     ("x-max-length-bytes", check_non_negative),
@@ -114,7 +113,7 @@ impl QueueArguments {
 pub struct ArgumentMismatch {
     /// Its name.
     pub key: &'static str,
-    /// How it was declared now, for a text: `the value '10' of type 'signedint'`, or `none`.
+    /// How it was declared now, for a text: `'10'`, or `the value '10' of type 'signedint'` against `none`.
     pub received: String,
     /// How it stands, likewise.
     pub current: String,
@@ -138,6 +137,7 @@ pub fn compare(
     if equal {
         return Ok(());
     }
+    let in_words = if current.is_some() && received.is_some() { in_short } else { in_full };
     Err(ArgumentMismatch { key, received: in_words(received), current: in_words(current) })
 }
 
@@ -160,7 +160,13 @@ fn same_value(current: &FieldValue, received: &FieldValue) -> bool {
     }
 }
 
-fn in_words(value: Option<&FieldValue>) -> String {
+/// RabbitMQ's words where both declarations have the argument.
+fn in_short(value: Option<&FieldValue>) -> String {
+    format!("'{}'", value.map(plain).unwrap_or_default())
+}
+
+/// RabbitMQ's words where one of them does not.
+fn in_full(value: Option<&FieldValue>) -> String {
     value.map_or_else(
         || "none".to_owned(),
         |value| format!("the value '{}' of type '{}'", plain(value), value.type_name()),
@@ -190,7 +196,12 @@ fn overflow(raw: &FieldTable) -> Overflow {
 }
 
 fn integer(value: &FieldValue) -> Result<i64, String> {
-    value.as_integer().ok_or_else(|| unacceptable_type(value))
+    value.as_integer().ok_or_else(|| expected_integer(value))
+}
+
+/// Why something that is to be a number is none, in RabbitMQ's words.
+pub fn expected_integer(value: &FieldValue) -> String {
+    format!("\"expected integer, got {}\"", value.type_name())
 }
 
 fn unacceptable_type(value: &FieldValue) -> String {
@@ -207,7 +218,7 @@ fn check_non_negative(value: &FieldValue, _: &FieldTable) -> Result<(), String> 
 fn check_message_ttl(value: &FieldValue, arguments: &FieldTable) -> Result<(), String> {
     check_non_negative(value, arguments)?;
     match integer(value)? {
-        large if large > TTL_MAX_MS => Err(format!("{{value_too_big,{large}}}")),
+        large if large > TTL_MAX_MS => Err(format!("{{value_too_large,{large}}}")),
         _ => Ok(()),
     }
 }
@@ -284,7 +295,7 @@ mod tests {
     #[test]
     fn bad_values_are_refused_in_rabbitmqs_words() {
         assert_eq!(reason("x-message-ttl", -1), "{value_negative,-1}");
-        assert_eq!(reason("x-message-ttl", "10"), "{unacceptable_type,longstr}");
+        assert_eq!(reason("x-message-ttl", "10"), "\"expected integer, got longstr\"");
         assert_eq!(reason("x-expires", 0), "{value_zero,0}");
         assert_eq!(reason("x-max-priority", 256), "{max_value_exceeded,256}");
         assert_eq!(reason("x-overflow", "drop"), "invalid_overflow");
