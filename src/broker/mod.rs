@@ -11,6 +11,7 @@
 
 pub mod alarm;
 mod bindings;
+mod dead_letter;
 pub mod exchange;
 mod exchanges;
 mod publish;

@@ -85,9 +85,9 @@ impl Session {
         now: Timestamp,
     ) -> Result<Arc<Queue>, ChannelException> {
         let options = self.queue_options(&declaration)?;
-        if let Some(exchange) = dead_letter_exchange(&options) {
+        if let Some(target) = &options.arguments.dead_letter {
             self.check_queue(Access::Read, &declaration.name)?;
-            self.check_exchange(Access::Write, &exchange)?;
+            self.check_exchange(Access::Write, &target.exchange)?;
         }
         tracing::debug!(queue = %declaration.name, durable = options.durable, "queue declared");
         Ok(self.vhost.add_queue(topology, declaration.name, options, now))
@@ -285,10 +285,6 @@ impl QueueDeclaration {
 fn generated_prefix(arguments: &FieldTable) -> String {
     let prefix = arguments.get("x-name-prefix").and_then(FieldValue::as_str);
     prefix.filter(|prefix| prefix.len() <= NAME_PREFIX_MAX).unwrap_or(GENERATED_PREFIX).to_owned()
-}
-
-fn dead_letter_exchange(options: &QueueOptions) -> Option<Name> {
-    options.arguments.raw().get("x-dead-letter-exchange").and_then(FieldValue::as_str).map(Name::from)
 }
 
 /// RabbitMQ checks this argument's type apart from the others, with a text of its own.

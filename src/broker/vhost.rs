@@ -13,6 +13,7 @@ use lepus_protocol::FieldTable;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::alarm::MemoryAlarm;
+use super::dead_letter;
 use super::exchange::{Destination, Exchange, ExchangeOptions};
 use super::timers::Timers;
 use crate::clock::Timestamp;
@@ -255,8 +256,10 @@ impl Host for Surroundings {
         self.timers.arm(at, Weak::clone(&self.vhost), Arc::downgrade(queue));
     }
 
-    fn dropped(&self, queue: &Queue, dropped: Vec<Dropped>) {
-        tracing::trace!(queue = %queue.name, count = dropped.len(), "messages dropped");
+    fn dropped(&self, queue: &Queue, dropped: Vec<Dropped>, now: Timestamp) {
+        if let Some(vhost) = self.vhost.upgrade() {
+            dead_letter::carry(&vhost, queue, dropped, now);
+        }
     }
 
     fn account(&self, octets: i64) {

@@ -94,6 +94,7 @@ impl Channel {
             persistent: asked.persistent,
             priority: asked.priority,
             ttl_ms: asked.ttl_ms,
+            dead_letter: false,
         };
         let builder = MessageBuilder::new(&envelope, usize::try_from(header.body_size).unwrap_or(usize::MAX));
         let publication =

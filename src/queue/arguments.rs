@@ -3,6 +3,7 @@
 use lepus_protocol::{FieldTable, FieldValue};
 
 use super::limits::{Limits, Overflow};
+use crate::name::Name;
 
 /// Ten years in milliseconds: RabbitMQ's upper bound of every time to live.
 pub const TTL_MAX_MS: i64 = 10 * 365 * 24 * 3600 * 1000;
@@ -52,6 +53,17 @@ pub struct QueueArguments {
     pub limits: Limits,
     /// `x-single-active-consumer`.
     pub single_active_consumer: bool,
+    /// Where dropped messages go.
+    pub dead_letter: Option<DeadLetterTarget>,
+}
+
+/// `x-dead-letter-exchange` and `x-dead-letter-routing-key`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetterTarget {
+    /// The exchange; it need not exist.
+    pub exchange: Name,
+    /// The routing key, if not the message's own.
+    pub routing_key: Option<Vec<u8>>,
 }
 
 /// An argument that cannot be accepted.
@@ -79,11 +91,13 @@ impl QueueArguments {
             length_max: number(&raw, "x-max-length"),
             bytes_max: number(&raw, "x-max-length-bytes"),
             overflow: overflow(&raw),
+            priority_max: number(&raw, "x-max-priority").and_then(|max| u8::try_from(max).ok()),
             idle_ms: number(&raw, "x-expires"),
         };
         let single_active_consumer =
             raw.get("x-single-active-consumer").and_then(FieldValue::as_bool).unwrap_or(false);
-        Ok(Self { raw, limits, single_active_consumer })
+        let dead_letter = dead_letter(&raw);
+        Ok(Self { raw, limits, single_active_consumer, dead_letter })
     }
 
     /// The arguments as they were declared.
@@ -188,9 +202,16 @@ fn number(raw: &FieldTable, key: &str) -> Option<u64> {
     raw.get(key).and_then(FieldValue::as_integer).and_then(|value| u64::try_from(value).ok())
 }
 
+fn dead_letter(raw: &FieldTable) -> Option<DeadLetterTarget> {
+    let exchange = Name::from(raw.get("x-dead-letter-exchange")?.as_str()?);
+    let routing_key = raw.get("x-dead-letter-routing-key").and_then(FieldValue::as_str);
+    Some(DeadLetterTarget { exchange, routing_key: routing_key.map(|key| key.as_bytes().to_vec()) })
+}
+
 fn overflow(raw: &FieldTable) -> Overflow {
     match raw.get("x-overflow").and_then(FieldValue::as_str) {
-        Some("reject-publish" | "reject-publish-dlx") => Overflow::RejectPublish,
+        Some("reject-publish") => Overflow::RejectPublish,
+        Some("reject-publish-dlx") => Overflow::RejectPublishDlx,
         _ => Overflow::DropHead,
     }
 }
