@@ -75,6 +75,7 @@ impl Session {
             }
             None => self.create_queue(&mut topology, declaration, now)?,
         };
+        self.answer_after(&topology);
         Ok((queue.name.clone(), queue.counts()))
     }
 
@@ -191,6 +192,7 @@ impl Session {
             }
             Ok(())
         });
+        self.answer_after(&topology);
         Ok(deleted?)
     }
 
