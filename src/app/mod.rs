@@ -43,7 +43,8 @@ impl App {
         }
         let definitions = config.data_dir.as_deref().map(|dir| Definitions::open(&dir.join("meta")));
         let authority = Authority::new(config.anonymous);
-        let broker = Broker::new(authority, Clock::start(), config.memory_limit, definitions.transpose()?)?;
+        let broker =
+            Broker::new(authority, Clock::start(), config.memory_limit, definitions.transpose()?, None)?;
         let stopping = CancellationToken::new();
         let tasks = TaskTracker::new();
         let room = Arc::new(Semaphore::new(config.limits.connections_max.min(Semaphore::MAX_PERMITS)));

@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use lepus_protocol::{FieldTable, FieldValue, Properties};
 
+use super::journal::Record;
+use super::publish::give;
 use super::route::{LazyHeaders, Routes, route};
 use super::vhost::Vhost;
 use crate::clock::Timestamp;
@@ -98,8 +100,9 @@ impl Letter {
         let keys: Vec<_> = keys.iter().map(Vec::as_slice).collect();
         route(&self.vhost, exchange, &keys, &lazy, &mut routes);
         routes.retain(|queue| !self.is_cycle(&queue.name, &deaths));
-        for queue in routes {
-            queue.publish(letter.clone(), self.now);
+        let (_refused, placements) = give(&mut routes, &letter, self.now);
+        if !placements.is_empty() {
+            self.vhost.journal().record(Record::Publish(placements, letter));
         }
     }
 

@@ -14,6 +14,7 @@ mod bindings;
 mod dead_letter;
 pub mod exchange;
 mod exchanges;
+pub mod journal;
 mod publish;
 mod queues;
 mod restore;
@@ -35,11 +36,14 @@ use crate::metadata::{Definitions, Recovered};
 use crate::name::Name;
 
 use alarm::MemoryAlarm;
+use journal::MessageLog;
 use timers::Timers;
 use vhost::Foundation;
 
 pub use bindings::{Bind, BindTo};
 pub use exchanges::ExchangeDeclaration;
+pub use journal::{Journal, LogPosition, OnDurable};
+pub use publish::Accepted;
 pub use queues::{DeleteOnly, QueueDeclaration};
 pub use route::{LazyHeaders, Routes};
 pub use session::Session;
@@ -73,6 +77,7 @@ impl Broker {
         clock: Clock,
         memory_limit: u64,
         definitions: Option<(Definitions, Recovered)>,
+        log: Option<Arc<dyn MessageLog>>,
     ) -> io::Result<Arc<Self>> {
         let (definitions, recovered) = definitions.unzip();
         let recovered = recovered.unwrap_or_default();
@@ -80,6 +85,7 @@ impl Broker {
             timers: Arc::new(Timers::new(clock)),
             alarm: Arc::new(MemoryAlarm::new(memory_limit)),
             definitions: definitions.map(Arc::new),
+            journal: Arc::new(Journal::new(log)),
             ids: Arc::new(AtomicU64::new(recovered.next_id)),
         };
         let alarm = Arc::clone(&foundation.alarm);

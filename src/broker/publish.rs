@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::exchange::Exchange;
+use super::journal::Record;
 use super::route::{LazyHeaders, Routes, route};
 use super::session::Session;
 use crate::auth::Access;
@@ -10,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::exception::ChannelException;
 use crate::message::Message;
 use crate::name::Name;
-use crate::queue::Enqueued;
+use crate::queue::{Enqueued, Placement};
 
 impl Session {
     /// The exchange that a publisher names, if it may publish there.
@@ -40,14 +41,30 @@ impl Session {
         route(&self.vhost, exchange, keys, headers, routes);
     }
 
-    /// Gives the message to each queue. RabbitMQ: refused if any queue refuses, though others keep their copy.
-    pub fn enqueue(&self, routes: &mut Routes, message: &Message, now: Timestamp) -> Enqueued {
-        let mut outcome = Enqueued::Accepted;
-        for queue in routes.drain(..) {
-            if queue.publish(message.clone(), now) == Enqueued::Refused {
-                outcome = Enqueued::Refused;
-            }
+    /// Gives the message to each queue; what is to be kept goes to the log once. RabbitMQ: refused if any queue
+    /// refuses, though others keep their copy.
+    pub fn enqueue(&self, routes: &mut Routes, message: &Message, now: Timestamp) -> Accepted {
+        let (refused, placements) = give(routes, message, now);
+        if !placements.is_empty() {
+            self.vhost.journal().record(Record::Publish(placements, message.clone()));
         }
-        outcome
+        Accepted(!refused)
     }
+}
+
+/// Whether all queues took a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted(pub bool);
+
+/// Gives the message to each queue. Returns whether one refused, and the places that are to be logged.
+pub(super) fn give(routes: &mut Routes, message: &Message, now: Timestamp) -> (bool, Vec<Placement>) {
+    let mut refused = false;
+    let mut placements = Vec::new();
+    for queue in routes.drain(..) {
+        match queue.publish(message.clone(), now) {
+            Enqueued::Accepted(placement) => placements.extend(placement),
+            Enqueued::Refused => refused = true,
+        }
+    }
+    (refused, placements)
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::exchange::Exchange;
+use super::journal::{Journal, LogPosition};
 use super::vhost::{Topology, Vhost};
 use crate::auth::{Access, Resource, User};
 use crate::exception::ChannelException;
@@ -27,12 +28,14 @@ pub struct Session {
     pub connection: ConnectionId,
     /// The last durable change that an answer of this session depends on.
     awaited: Mutex<Position>,
+    /// The last place in the log that an answer of this session depends on.
+    awaited_log: Mutex<LogPosition>,
 }
 
 impl Session {
     /// A session of `user` in `vhost`.
     pub fn new(vhost: Arc<Vhost>, user: Arc<User>, connection: ConnectionId) -> Self {
-        Self { vhost, user, connection, awaited: Mutex::default() }
+        Self { vhost, user, connection, awaited: Mutex::default(), awaited_log: Mutex::default() }
     }
 
     /// What has just been done, or found done, may not be answered before it is on disk.
@@ -47,8 +50,29 @@ impl Session {
         (!definitions.is_durable(awaited)).then_some(awaited)
     }
 
+    /// The way to the log.
+    pub fn journal(&self) -> &Arc<Journal> {
+        self.vhost.journal()
+    }
+
+    /// Carries out a transaction: after a crash all of it holds or none. Its answer must wait for the log.
+    pub fn transact<R>(&self, work: impl FnOnce() -> R) -> R {
+        let (result, position) = self.journal().atomically(work);
+        if let Some(position) = position {
+            *self.awaited_log.lock() = position;
+        }
+        result
+    }
+
+    /// Whether answers must wait for the log.
+    pub fn is_unlogged(&self) -> bool {
+        !self.journal().is_durable(*self.awaited_log.lock())
+    }
+
     /// Waits until answers may go out.
     pub async fn durable(&self) {
+        let logged = *self.awaited_log.lock();
+        self.journal().durable(logged).await;
         if let (Some(definitions), Some(position)) = (self.vhost.definitions(), self.undurable()) {
             definitions.durable(position).await;
         }

@@ -15,6 +15,7 @@ use parking_lot::{Mutex, MutexGuard};
 use super::alarm::MemoryAlarm;
 use super::dead_letter;
 use super::exchange::{Destination, Exchange, ExchangeOptions};
+use super::journal::{Journal, Record};
 use super::timers::Timers;
 use crate::clock::Timestamp;
 use crate::exchange::{BindError, Binding, ExchangeType};
@@ -23,7 +24,7 @@ use crate::metadata::{
     BindingDefinition, Change, Definitions, ExchangeDefinition, Position, QueueDefinition,
 };
 use crate::name::Name;
-use crate::queue::{Counts, Dropped, Host, Queue, QueueOptions};
+use crate::queue::{Counts, Dropped, Host, Queue, QueueOptions, Seq};
 
 /// Exchanges that every virtual host has (§3.1.3, and RabbitMQ's).
 const PREDECLARED: &[(&str, ExchangeType)] = &[
@@ -48,6 +49,7 @@ pub struct Vhost {
     topology: Mutex<Topology>,
     /// Where durable definitions are kept; `None`: nowhere.
     definitions: Option<Arc<Definitions>>,
+    journal: Arc<Journal>,
     ids: Arc<AtomicU64>,
     host: Arc<Surroundings>,
 }
@@ -69,6 +71,7 @@ pub(super) struct Foundation {
     pub(super) timers: Arc<Timers>,
     pub(super) alarm: Arc<MemoryAlarm>,
     pub(super) definitions: Option<Arc<Definitions>>,
+    pub(super) journal: Arc<Journal>,
     pub(super) ids: Arc<AtomicU64>,
 }
 
@@ -77,20 +80,22 @@ struct Surroundings {
     vhost: Weak<Vhost>,
     timers: Arc<Timers>,
     alarm: Arc<MemoryAlarm>,
+    journal: Arc<Journal>,
 }
 
 impl Vhost {
     /// A virtual host with the exchanges that every one has.
     pub(super) fn new(name: Name, foundation: Foundation) -> Arc<Self> {
-        let Foundation { timers, alarm, definitions, ids } = foundation;
+        let Foundation { timers, alarm, definitions, journal, ids } = foundation;
         let vhost = Arc::new_cyclic(|vhost| Self {
             name,
             exchanges: DashMap::new(),
             queues: DashMap::new(),
             topology: Mutex::default(),
             definitions,
+            journal: Arc::clone(&journal),
             ids,
-            host: Arc::new(Surroundings { vhost: Weak::clone(vhost), timers, alarm }),
+            host: Arc::new(Surroundings { vhost: Weak::clone(vhost), timers, alarm, journal }),
         });
         for (name, kind) in PREDECLARED {
             vhost.insert_exchange(Name::from(*name), predeclared(*kind, name));
@@ -111,6 +116,11 @@ impl Vhost {
     /// The exchange of this name.
     pub fn exchange(&self, name: &str) -> Option<Arc<Exchange>> {
         self.exchanges.get(name).map(|exchange| Arc::clone(&exchange))
+    }
+
+    /// The way to the log.
+    pub(super) fn journal(&self) -> &Arc<Journal> {
+        &self.journal
     }
 
     /// The definitions, if they are kept.
@@ -264,6 +274,7 @@ impl Vhost {
         topology.forget_exclusive(queue);
         self.remove_bindings_to(topology, &Destination::Queue(Arc::clone(queue)));
         if queue.options.durable {
+            self.journal.record(Record::QueueDeleted(queue.id));
             self.record(topology, Change::DeleteQueue(self.name.clone(), queue.name.clone()));
         }
         Ok(ready)
@@ -399,6 +410,16 @@ impl Host for Surroundings {
     fn dropped(&self, queue: &Queue, dropped: Vec<Dropped>, now: Timestamp) {
         if let Some(vhost) = self.vhost.upgrade() {
             dead_letter::carry(&vhost, queue, dropped, now);
+        }
+    }
+
+    fn delivered(&self, queue: &Queue, seq: Seq) {
+        self.journal.record(Record::Delivered(queue.id, seq));
+    }
+
+    fn gone(&self, queue: &Queue, seqs: &[Seq]) {
+        if self.journal.is_kept() {
+            self.journal.record(Record::Gone(queue.id, seqs.to_vec()));
         }
     }
 

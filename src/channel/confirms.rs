@@ -1,48 +1,141 @@
-//! Publisher confirms (RabbitMQ): what became of each publish, told in order and as few frames as possible.
+//! Publisher confirms (RabbitMQ): what became of each publish, told in order, in as few frames as possible, and not
+//! before it is on disk.
+//!
+//! ```text
+//!   record(outcome) ... seal(position) at the end of a batch       release(durable): runs from the front
+//!   [ack 1-40, at 7] [nack 41, at 7] [ack 42-90, at 9] [ack 91-95, not sealed yet]
+//! ```
+
+use std::collections::VecDeque;
+use std::sync::Arc;
 
 use lepus_protocol::method::basic;
 use lepus_protocol::{ChannelId, DeliveryTag, Method};
+use parking_lot::Mutex;
 
-use crate::queue::Enqueued;
+use crate::broker::{LogPosition, OnDurable};
+use crate::outbound::Outbound;
 
-/// The publishes of a channel in confirm mode, numbered from 1.
-#[derive(Debug, Default)]
+/// What a publisher is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// basic.ack: every queue has it, or it went nowhere.
+    Ack,
+    /// basic.nack: a queue refused it.
+    Nack,
+}
+
+/// The publishes of a channel in confirm mode. Shared with the log, which releases what has become durable.
+#[derive(Debug)]
 pub(super) struct Confirms {
+    channel: ChannelId,
+    outbound: Arc<Outbound>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// Publishes so far: they are numbered from 1.
     last: u64,
     /// Outcomes not yet told: runs of equal ones, in order.
-    runs: Vec<Run>,
+    runs: VecDeque<Run>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Run {
-    outcome: Enqueued,
+    outcome: Outcome,
     last: u64,
     count: u64,
+    stage: Stage,
+}
+
+/// How far a run is from being told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Its batch is not over.
+    Open,
+    /// It waits for the log.
+    Logged(LogPosition),
+    /// Nothing of it is logged.
+    Free,
 }
 
 impl Confirms {
+    pub(super) fn new(channel: ChannelId, outbound: Arc<Outbound>) -> Arc<Self> {
+        Arc::new(Self { channel, outbound, inner: Mutex::default() })
+    }
+
     /// Records what became of the next publish.
-    pub(super) fn record(&mut self, outcome: Enqueued) {
-        self.last += 1;
-        match self.runs.last_mut() {
-            Some(run) if run.outcome == outcome => {
-                run.last = self.last;
+    pub(super) fn record(&self, outcome: Outcome) {
+        let mut inner = self.inner.lock();
+        inner.last += 1;
+        let last = inner.last;
+        match inner.runs.back_mut() {
+            Some(run) if run.outcome == outcome && run.stage == Stage::Open => {
+                run.last = last;
                 run.count += 1;
             }
-            _ => self.runs.push(Run { outcome, last: self.last, count: 1 }),
+            _ => inner.runs.push_back(Run { outcome, last, count: 1, stage: Stage::Open }),
         }
     }
 
-    /// Whether there is anything to tell.
-    pub(super) fn is_empty(&self) -> bool {
-        self.runs.is_empty()
+    /// The batch is over: what it recorded may be told once the log is durable up to `position`. Returns whether
+    /// there is anything to wait for or to tell.
+    pub(super) fn seal(&self, position: Option<LogPosition>) -> bool {
+        let stage = position.map_or(Stage::Free, Stage::Logged);
+        let mut inner = self.inner.lock();
+        for run in inner.runs.iter_mut().rev().take_while(|run| run.stage == Stage::Open) {
+            run.stage = stage;
+        }
+        !inner.runs.is_empty()
     }
 
-    /// Writes what is to be told. Everything before a run has been told, so that `multiple` is exact.
-    pub(super) fn flush(&mut self, channel: ChannelId, frames: &mut Vec<u8>) {
-        for run in self.runs.drain(..) {
-            run.method().encode(channel, frames);
+    /// The channel is closing: what has not been told never will be.
+    pub(super) fn close(&self) {
+        self.inner.lock().runs.clear();
+    }
+
+    /// Tells what can be told, in order. Everything before a run has been told, so that `multiple` is exact.
+    pub(super) fn release(&self, durable: LogPosition) {
+        // The lock is held while the frames are appended: another release must not overtake.
+        let mut inner = self.inner.lock();
+        let ready = inner.take_ready(durable);
+        if !ready.is_empty() {
+            self.outbound.send(|frames| {
+                for run in &ready {
+                    run.method().encode(self.channel, frames);
+                }
+            });
         }
+    }
+}
+
+impl Inner {
+    /// Runs from the front that may be told; equal ones together.
+    fn take_ready(&mut self, durable: LogPosition) -> Vec<Run> {
+        let mut ready: Vec<Run> = Vec::new();
+        while let Some(run) = self.runs.front().copied() {
+            match run.stage {
+                Stage::Open => break,
+                Stage::Logged(position) if position > durable => break,
+                Stage::Logged(_) | Stage::Free => {}
+            }
+            self.runs.pop_front();
+            match ready.last_mut() {
+                Some(before) if before.outcome == run.outcome => {
+                    before.last = run.last;
+                    before.count += run.count;
+                }
+                _ => ready.push(run),
+            }
+        }
+        ready
+    }
+}
+
+impl OnDurable for Confirms {
+    fn on_durable(&self, position: LogPosition) {
+        self.release(position);
     }
 }
 
@@ -51,8 +144,8 @@ impl Run {
         let delivery_tag = DeliveryTag::new(self.last);
         let multiple = self.count > 1;
         match self.outcome {
-            Enqueued::Accepted => basic::Ack { delivery_tag, multiple }.into(),
-            Enqueued::Refused => basic::Nack { delivery_tag, multiple, requeue: false }.into(),
+            Outcome::Ack => basic::Ack { delivery_tag, multiple }.into(),
+            Outcome::Nack => basic::Nack { delivery_tag, multiple, requeue: false }.into(),
         }
     }
 }
@@ -61,19 +154,40 @@ impl Run {
 mod tests {
     use super::*;
 
+    fn confirms() -> Arc<Confirms> {
+        Confirms::new(ChannelId::new(1), Arc::new(Outbound::new()))
+    }
+
+    fn ready(confirms: &Confirms, durable: u64) -> Vec<Method<'static>> {
+        let ready = confirms.inner.lock().take_ready(LogPosition(durable));
+        ready.into_iter().map(Run::method).collect()
+    }
+
+    fn ack(tag: u64, multiple: bool) -> Method<'static> {
+        basic::Ack { delivery_tag: DeliveryTag::new(tag), multiple }.into()
+    }
+
     #[test]
     fn equal_outcomes_in_a_row_are_told_at_once_and_in_order() {
-        let mut confirms = Confirms::default();
-        for outcome in [Enqueued::Accepted, Enqueued::Accepted, Enqueued::Refused, Enqueued::Accepted] {
+        let confirms = confirms();
+        for outcome in [Outcome::Ack, Outcome::Ack, Outcome::Nack, Outcome::Ack] {
             confirms.record(outcome);
         }
-        let methods: Vec<_> = confirms.runs.iter().map(|run| run.method()).collect();
-        let tag = DeliveryTag::new;
-        let expected: [Method<'_>; 3] = [
-            basic::Ack { delivery_tag: tag(2), multiple: true }.into(),
-            basic::Nack { delivery_tag: tag(3), multiple: false, requeue: false }.into(),
-            basic::Ack { delivery_tag: tag(4), multiple: false }.into(),
-        ];
-        assert_eq!(methods, expected);
+        assert_eq!(ready(&confirms, 0), [], "the batch is not over");
+        assert!(confirms.seal(None));
+        let nack = basic::Nack { delivery_tag: DeliveryTag::new(3), multiple: false, requeue: false };
+        assert_eq!(ready(&confirms, 0), [ack(2, true), nack.into(), ack(4, false)]);
+    }
+
+    #[test]
+    fn what_is_not_logged_waits_for_what_came_before_it() {
+        let confirms = confirms();
+        confirms.record(Outcome::Ack);
+        confirms.seal(Some(LogPosition(7)));
+        confirms.record(Outcome::Ack);
+        confirms.seal(None);
+        assert_eq!(ready(&confirms, 6), []);
+        assert_eq!(ready(&confirms, 7), [ack(2, true)]);
+        assert!(!confirms.seal(None));
     }
 }

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use lepus_protocol::method::{access, basic, channel, confirm};
 use lepus_protocol::{ChannelId, ContentHeader, Method, ReplyCode};
 
-use crate::broker::{Routes, Session};
+use crate::broker::{LogPosition, Routes, Session};
 use crate::clock::{Clock, Timestamp};
 use crate::config::ConnectionLimits;
 use crate::exception::{ChannelException, ConnectionException, Exception};
@@ -80,7 +80,7 @@ enum Mode {
     #[default]
     Plain,
     /// RabbitMQ: it is confirmed.
-    Confirm(Confirms),
+    Confirm(Arc<Confirms>),
     /// §1.9: it waits for the commit.
     Tx(Tx),
 }
@@ -178,7 +178,9 @@ impl Channel {
                     ChannelException::precondition_failed("cannot switch from tx to confirm mode").into()
                 );
             }
-            Mode::Plain => self.mode = Mode::Confirm(Confirms::default()),
+            Mode::Plain => {
+                self.mode = Mode::Confirm(Confirms::new(self.id, Arc::clone(&self.context.outbound)));
+            }
             Mode::Confirm(_) => {}
         }
         self.reply_unless(select.no_wait, confirm::SelectOk);
@@ -211,12 +213,17 @@ impl Channel {
         }
     }
 
-    /// The end of what one read brought: confirms are told together.
-    pub fn flush(&mut self) {
-        if let Mode::Confirm(confirms) = &mut self.mode
-            && !confirms.is_empty()
-        {
-            self.context.outbound.append(|frames| confirms.flush(self.id, frames));
+    /// The end of what one read brought, which is logged up to `logged`: confirms are told together, once the log is
+    /// durable up to there.
+    pub fn flush(&self, logged: Option<LogPosition>) {
+        let Mode::Confirm(confirms) = &self.mode else { return };
+        if !confirms.seal(logged) {
+            return;
+        }
+        let journal = self.context.session.journal();
+        match logged {
+            Some(position) => journal.when_durable(position, Arc::<Confirms>::clone(confirms)),
+            None => confirms.release(journal.watermark()),
         }
     }
 
@@ -228,8 +235,10 @@ impl Channel {
                 self.context.session.cancel(&queue, id, now);
             }
         }
-        if let Mode::Tx(tx) = std::mem::take(&mut self.mode) {
-            remains.unacked.extend(tx.into_unacked());
+        match std::mem::take(&mut self.mode) {
+            Mode::Tx(tx) => remains.unacked.extend(tx.into_unacked()),
+            Mode::Confirm(confirms) => confirms.close(),
+            Mode::Plain => {}
         }
         self.settle_all(remains.unacked, Settlement::Requeue, now);
     }

@@ -8,16 +8,16 @@ use lepus_protocol::{
     ContentHeader, FieldTable, FieldValue, Method, Properties, ReplyCode, ShortStr, encoder,
 };
 
+use super::confirms::Outcome;
 use super::content::{Content, PublishTo};
 use super::deliveries::short;
 use super::{Channel, Mode};
 use crate::broker::exchange::Exchange;
-use crate::broker::{LazyHeaders, Routes};
+use crate::broker::{Accepted, LazyHeaders, Routes};
 use crate::clock::Timestamp;
 use crate::exception::{ChannelException, ConnectionException, Exception};
 use crate::message::{Envelope, Message, MessageBuilder};
 use crate::name::{Name, REPLY_TO};
-use crate::queue::Enqueued;
 use crate::queue::arguments::TTL_MAX_MS;
 
 /// delivery-mode of a persistent message (§1.8.1).
@@ -137,22 +137,25 @@ impl Channel {
         }
         let outcome = self.give_to_queues(&mut routed, now);
         self.routes = routed.routes;
-        if let Mode::Confirm(confirms) = &mut self.mode {
+        if let Mode::Confirm(confirms) = &self.mode {
             confirms.record(outcome);
         }
         Ok(())
     }
 
     /// Gives the message to its queues, or back to its publisher. Leaves no routes.
-    pub(super) fn give_to_queues(&self, routed: &mut RoutedMessage, now: Timestamp) -> Enqueued {
+    pub(super) fn give_to_queues(&self, routed: &mut RoutedMessage, now: Timestamp) -> Outcome {
         if routed.routes.is_empty() {
             if routed.mandatory {
                 self.send_return(&routed.message);
             }
             // RabbitMQ: what goes nowhere is confirmed.
-            return Enqueued::Accepted;
+            return Outcome::Ack;
         }
-        self.context.session.enqueue(&mut routed.routes, &routed.message, now)
+        match self.context.session.enqueue(&mut routed.routes, &routed.message, now) {
+            Accepted(true) => Outcome::Ack,
+            Accepted(false) => Outcome::Nack,
+        }
     }
 
     /// basic.return (§1.8.3.8). It goes out before the confirm of the same publish.

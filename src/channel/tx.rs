@@ -91,11 +91,16 @@ impl Channel {
 
     fn tx_commit(&mut self, now: Timestamp) -> Result<(), Exception> {
         let tx = self.take_tx()?;
-        for mut routed in tx.publishes {
-            self.give_to_queues(&mut routed, now);
-        }
-        for (how, deliveries) in tx.settlements {
-            self.settle_all(deliveries, how, now);
+        self.context.session.transact(|| {
+            for mut routed in tx.publishes {
+                self.give_to_queues(&mut routed, now);
+            }
+            for (how, deliveries) in tx.settlements {
+                self.settle_all(deliveries, how, now);
+            }
+        });
+        if self.context.session.is_unlogged() {
+            self.context.outbound.hold();
         }
         self.reply(tx::CommitOk);
         Ok(())

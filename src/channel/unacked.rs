@@ -108,6 +108,8 @@ mod tests {
     impl Host for Nobody {
         fn arm(&self, _: &Arc<Queue>, _: Timestamp) {}
         fn dropped(&self, _: &Queue, _: Vec<Dropped>, _: Timestamp) {}
+        fn delivered(&self, _: &Queue, _: Seq) {}
+        fn gone(&self, _: &Queue, _: &[Seq]) {}
         fn account(&self, _: i64) {}
     }
 

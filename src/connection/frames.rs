@@ -7,6 +7,7 @@ use lepus_protocol::{
 };
 
 use super::{Connection, Failure, Outcome, Slot};
+use crate::broker::LogPosition;
 use crate::channel::Channel;
 use crate::clock::Timestamp;
 use crate::exception::{ChannelException, ConnectionException, Exception};
@@ -216,8 +217,7 @@ impl Connection {
         now: Timestamp,
     ) {
         tracing::warn!(channel = %id, text = exception.text(), "channel exception");
-        if let Some(Slot::Open(mut channel)) = self.channels.insert(id, Slot::Closing) {
-            channel.flush();
+        if let Some(Slot::Open(channel)) = self.channels.insert(id, Slot::Closing) {
             channel.close(now);
         }
         self.send_on(
@@ -231,11 +231,11 @@ impl Connection {
         );
     }
 
-    /// The end of a batch: confirms are told, the writer is woken once.
-    pub(super) fn flush(&mut self) {
+    /// The end of a batch that is logged up to `logged`: confirms are told when they may be, the writer is woken once.
+    pub(super) fn flush(&mut self, logged: Option<LogPosition>) {
         for id in self.publishing.drain(..) {
-            if let Some(Slot::Open(channel)) = self.channels.get_mut(&id) {
-                channel.flush();
+            if let Some(Slot::Open(channel)) = self.channels.get(&id) {
+                channel.flush(logged);
             }
         }
         self.outbound.wake();

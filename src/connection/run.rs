@@ -137,9 +137,12 @@ impl Connection {
 
     fn carry_out<R: AsyncRead + Unpin>(&mut self, line: &mut Line<R>) -> Result<Outcome, Failure> {
         let mut consumed = 0;
-        let outcome = self.on_octets(line.input.octets(), &mut consumed, self.now());
+        let journal = Arc::clone(self.context.session.journal());
+        let now = self.now();
+        let work = || self.on_octets(line.input.octets(), &mut consumed, now);
+        let (outcome, logged) = journal.batch(work);
         line.input.consume(consumed);
-        self.flush();
+        self.flush(logged);
         outcome
     }
 

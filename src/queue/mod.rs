@@ -73,9 +73,21 @@ struct Inner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Enqueued {
     /// It is the queue's responsibility now. RabbitMQ: also when the queue was deleted meanwhile.
-    Accepted,
+    /// With a place, if it is to be logged before it is confirmed.
+    Accepted(Option<Placement>),
     /// The queue is full and refuses.
     Refused,
+}
+
+/// The place of a message that is to be logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// The queue.
+    pub queue: EntityId,
+    /// The place there.
+    pub seq: Seq,
+    /// When it expires, if ever.
+    pub expires: Option<Timestamp>,
 }
 
 /// How a lease ends.
@@ -150,7 +162,7 @@ impl Queue {
         now: Timestamp,
     ) -> Arc<Self> {
         let inner = Inner {
-            state: State::new(options.arguments.limits.clone()),
+            state: State::new(options.arguments.limits.clone(), options.durable),
             consumers: Consumers::new(options.arguments.single_active_consumer),
             deleted: false,
             last_used: now,
@@ -166,15 +178,15 @@ impl Queue {
     pub fn publish(self: &Arc<Self>, message: Message, now: Timestamp) -> Enqueued {
         self.change(now, |inner, after| {
             if inner.deleted {
-                return Enqueued::Accepted;
+                return Enqueued::Accepted(None);
             }
-            after.effects.refused = false;
             inner.state.apply(Command::Enqueue(message), now, &mut after.effects);
             if after.effects.refused {
                 return Enqueued::Refused;
             }
             self.dispatch(inner, after, now);
-            Enqueued::Accepted
+            let placed = after.effects.placed.take();
+            Enqueued::Accepted(placed.map(|(seq, expires)| Placement { queue: self.id, seq, expires }))
         })
     }
 
@@ -238,8 +250,7 @@ impl Queue {
             inner.last_used = now;
             inner.state.expire_before(now, &mut after.effects);
             let redelivered = inner.state.head()?.deliveries > 0;
-            let entry =
-                if no_ack { inner.state.settle_head() } else { inner.state.lease_head(Holder::Get, now) }?;
+            let entry = inner.hand_out(no_ack, Holder::Get, now, &mut after.effects)?;
             let remaining = inner.state.ready_len();
             Some(Fetched { message: entry.message, seq: entry.seq, redelivered, remaining })
         })
@@ -324,7 +335,7 @@ impl Queue {
                         after.wakes.push(Arc::clone(&subscription.outlet));
                     }
                     inner.consumers.took_turn(id);
-                    inner.hand_out(no_ack, id, now);
+                    inner.hand_out(no_ack, Holder::Consumer(id), now, &mut after.effects);
                 }
             }
         }
@@ -360,8 +371,15 @@ impl Queue {
         if let Some(at) = after.arm {
             self.host.arm(self, at);
         }
+        if let Some(seq) = after.effects.delivered {
+            self.host.delivered(self, seq);
+        }
+        // First where it goes, then that it went: a crash in between leaves it twice, never nowhere.
         if !after.effects.dropped.is_empty() {
             self.host.dropped(self, after.effects.dropped, now);
+        }
+        if !after.effects.gone.is_empty() {
+            self.host.gone(self, &after.effects.gone);
         }
     }
 
@@ -390,12 +408,15 @@ impl Queue {
 }
 
 impl Inner {
-    fn hand_out(&mut self, no_ack: bool, id: ConsumerId, now: Timestamp) {
-        if no_ack {
-            self.state.settle_head();
-        } else {
-            self.state.lease_head(Holder::Consumer(id), now);
-        }
+    /// Takes the head: for good, or as a lease.
+    fn hand_out(
+        &mut self,
+        no_ack: bool,
+        holder: Holder,
+        now: Timestamp,
+        effects: &mut Effects,
+    ) -> Option<Entry> {
+        if no_ack { self.state.settle_head(effects) } else { self.state.lease_head(holder, now, effects) }
     }
 
     fn counts(&self) -> Counts {

@@ -44,6 +44,12 @@ pub trait Host: Send + Sync {
     /// Messages left the queue without being settled by a consumer.
     fn dropped(&self, queue: &Queue, dropped: Vec<Dropped>, now: Timestamp);
 
+    /// Logged messages up to `seq` may have been given to a consumer.
+    fn delivered(&self, queue: &Queue, seq: Seq);
+
+    /// Logged messages have left the queue.
+    fn gone(&self, queue: &Queue, seqs: &[Seq]);
+
     /// The queue's share of memory has changed by so many octets.
     fn account(&self, octets: i64);
 }

@@ -14,6 +14,11 @@ impl Seq {
     pub const fn new(seq: u64) -> Self {
         Self(seq)
     }
+
+    /// The number.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
 }
 
 /// A message in a queue.
@@ -29,6 +34,8 @@ pub struct Entry {
     pub expires: Option<Timestamp>,
     /// How often it has been given to a consumer.
     pub deliveries: u32,
+    /// It is in the log: its end is to be logged too.
+    pub logged: bool,
 }
 
 /// Ready messages, by priority and then by place.
@@ -195,7 +202,7 @@ mod tests {
 
     fn entry(seq: u64) -> Entry {
         let message = Message::new(&Envelope::default(), b"four");
-        Entry { seq: Seq::new(seq), message, priority: 0, expires: None, deliveries: 0 }
+        Entry { seq: Seq::new(seq), message, priority: 0, expires: None, deliveries: 0, logged: false }
     }
 
     fn drain(ready: &mut Ready) -> Vec<u64> {

@@ -44,6 +44,12 @@ pub struct Effects {
     pub purged: u64,
     /// Messages that left without being acknowledged, in order.
     pub dropped: Vec<Dropped>,
+    /// The arrival is to be logged, with this place and expiry.
+    pub placed: Option<(Seq, Option<Timestamp>)>,
+    /// Logged messages that have left, whatever the reason.
+    pub gone: Vec<Seq>,
+    /// Logged messages up to this one may have been given to a consumer.
+    pub delivered: Option<Seq>,
 }
 
 /// A message that left its queue without being acknowledged.
@@ -81,23 +87,40 @@ impl DropReason {
 #[derive(Debug, Default)]
 pub struct State {
     limits: Limits,
+    /// Persistent messages are logged.
+    durable: bool,
     last_seq: u64,
+    /// The latest logged message that was ever leased.
+    last_delivered: u64,
     ready: Ready,
     leases: Leases,
     memory: u64,
 }
 
 impl State {
-    /// An empty queue with `limits`.
-    pub fn new(limits: Limits) -> Self {
-        Self { limits, ..Self::default() }
+    /// An empty queue with `limits`. In a durable queue persistent messages are logged.
+    pub fn new(limits: Limits, durable: bool) -> Self {
+        Self { limits, durable, ..Self::default() }
+    }
+
+    /// Puts a logged message back at the start; they come in order of their places.
+    pub fn restore(&mut self, seq: Seq, message: Message, expires: Option<Timestamp>, deliveries: u32) {
+        self.memory += message.memory_len() as u64;
+        self.last_seq = self.last_seq.max(seq.get());
+        let priority = self.limits.priority_of(&message);
+        self.ready.push(Entry { seq, message, priority, expires, deliveries, logged: true });
+    }
+
+    /// Places up to this one were given before the start.
+    pub fn restore_last_seq(&mut self, last: Seq) {
+        self.last_seq = self.last_seq.max(last.get());
     }
 
     /// Carries out one command.
     pub fn apply(&mut self, command: Command, now: Timestamp, effects: &mut Effects) {
         match command {
             Command::Enqueue(message) => self.enqueue(message, now, effects),
-            Command::Settle(seq) => drop(self.end_lease(seq)),
+            Command::Settle(seq) => drop(self.end_lease(seq, effects)),
             Command::Discard(seq) => self.discard(seq, effects),
             Command::Return(seq) => self.give_back(seq),
             Command::Purge => self.purge(effects),
@@ -116,7 +139,12 @@ impl State {
         self.memory += message.memory_len() as u64;
         let expires = self.limits.ttl_of(&message).map(|ttl| now.plus_millis(ttl));
         let priority = self.limits.priority_of(&message);
-        self.ready.push(Entry { seq: Seq::new(self.last_seq), message, priority, expires, deliveries: 0 });
+        let seq = Seq::new(self.last_seq);
+        let logged = self.durable && message.is_persistent();
+        if logged {
+            effects.placed = Some((seq, expires));
+        }
+        self.ready.push(Entry { seq, message, priority, expires, deliveries: 0, logged });
     }
 
     /// RabbitMQ: only ready messages count towards a queue's limits.
@@ -126,14 +154,14 @@ impl State {
     }
 
     fn discard(&mut self, seq: Seq, effects: &mut Effects) {
-        if let Some(lease) = self.end_lease(seq) {
+        if let Some(lease) = self.end_lease(seq, effects) {
             effects.dropped.push(Dropped { message: lease.entry.message, reason: DropReason::Rejected });
         }
     }
 
-    fn end_lease(&mut self, seq: Seq) -> Option<Lease> {
+    fn end_lease(&mut self, seq: Seq, effects: &mut Effects) -> Option<Lease> {
         let lease = self.leases.remove(seq)?;
-        self.memory -= lease.entry.message.memory_len() as u64;
+        self.leave(&lease.entry, effects);
         Some(lease)
     }
 
@@ -145,7 +173,7 @@ impl State {
 
     fn purge(&mut self, effects: &mut Effects) {
         effects.purged += self.ready.len() as u64;
-        while self.pop().is_some() {}
+        while self.pop(effects).is_some() {}
     }
 
     /// The next message to deliver.
@@ -154,16 +182,20 @@ impl State {
     }
 
     /// Leases the head to `holder`.
-    pub fn lease_head(&mut self, holder: Holder, now: Timestamp) -> Option<Entry> {
+    pub fn lease_head(&mut self, holder: Holder, now: Timestamp, effects: &mut Effects) -> Option<Entry> {
         let mut entry = self.ready.pop()?;
         entry.deliveries = entry.deliveries.saturating_add(1);
+        if entry.logged && entry.seq.get() > self.last_delivered {
+            self.last_delivered = entry.seq.get();
+            effects.delivered = Some(entry.seq);
+        }
         self.leases.insert(Lease { entry: entry.clone(), holder, since: now });
         Some(entry)
     }
 
     /// Takes the head for good (no_ack: §1.8.3.3, it is settled as soon as it is sent).
-    pub fn settle_head(&mut self) -> Option<Entry> {
-        self.pop()
+    pub fn settle_head(&mut self, effects: &mut Effects) -> Option<Entry> {
+        self.pop(effects)
     }
 
     /// Drops ready messages at the head whose time is before `now`.
@@ -180,7 +212,7 @@ impl State {
 
     fn expire_while(&mut self, is_over: impl Fn(Timestamp) -> bool, effects: &mut Effects) {
         while let Some(entry) = self.ready.pop_expired(&is_over) {
-            self.memory -= entry.message.memory_len() as u64;
+            self.leave(&entry, effects);
             effects.dropped.push(Dropped { message: entry.message, reason: DropReason::Expired });
         }
     }
@@ -188,15 +220,22 @@ impl State {
     /// Drops messages at the head until the queue is within its limits.
     pub fn drop_overflow(&mut self, effects: &mut Effects) {
         while self.limits.is_exceeded_by(self.ready.len() as u64, self.ready.body_bytes()) {
-            let Some(entry) = self.pop() else { break };
+            let Some(entry) = self.pop(effects) else { break };
             effects.dropped.push(Dropped { message: entry.message, reason: DropReason::MaxLength });
         }
     }
 
-    fn pop(&mut self) -> Option<Entry> {
+    fn pop(&mut self, effects: &mut Effects) -> Option<Entry> {
         let entry = self.ready.pop()?;
-        self.memory -= entry.message.memory_len() as u64;
+        self.leave(&entry, effects);
         Some(entry)
+    }
+
+    fn leave(&mut self, entry: &Entry, effects: &mut Effects) {
+        self.memory -= entry.message.memory_len() as u64;
+        if entry.logged {
+            effects.gone.push(entry.seq);
+        }
     }
 
     /// When the next message expires.

@@ -18,19 +18,19 @@ fn enqueue(state: &mut State, message: Message) -> Effects {
 }
 
 fn bodies(state: &mut State) -> Vec<String> {
-    std::iter::from_fn(|| state.settle_head())
+    std::iter::from_fn(|| state.settle_head(&mut Effects::default()))
         .map(|entry| String::from_utf8_lossy(entry.message.body()).into_owned())
         .collect()
 }
 
 #[test]
 fn a_returned_message_is_ready_at_its_original_place_and_marked() {
-    let mut state = State::new(Limits::default());
+    let mut state = State::new(Limits::default(), false);
     for body in ["a", "b", "c"] {
         enqueue(&mut state, message(body));
     }
-    let first = state.lease_head(Holder::Get, NOW).unwrap();
-    let second = state.lease_head(Holder::Get, NOW).unwrap();
+    let first = state.lease_head(Holder::Get, NOW, &mut Effects::default()).unwrap();
+    let second = state.lease_head(Holder::Get, NOW, &mut Effects::default()).unwrap();
     for seq in [second.seq, first.seq] {
         state.apply(Command::Return(seq), NOW, &mut Effects::default());
     }
@@ -40,9 +40,9 @@ fn a_returned_message_is_ready_at_its_original_place_and_marked() {
 
 #[test]
 fn a_settled_message_is_gone_and_its_memory_too() {
-    let mut state = State::new(Limits::default());
+    let mut state = State::new(Limits::default(), false);
     enqueue(&mut state, message("a"));
-    let entry = state.lease_head(Holder::Get, NOW).unwrap();
+    let entry = state.lease_head(Holder::Get, NOW, &mut Effects::default()).unwrap();
     assert!(state.memory() > 0);
     for _ in 0..2 {
         state.apply(Command::Settle(entry.seq), NOW, &mut Effects::default());
@@ -52,9 +52,9 @@ fn a_settled_message_is_gone_and_its_memory_too() {
 
 #[test]
 fn a_discarded_message_is_reported_as_rejected() {
-    let mut state = State::new(Limits::default());
+    let mut state = State::new(Limits::default(), false);
     enqueue(&mut state, message("a"));
-    let entry = state.lease_head(Holder::Get, NOW).unwrap();
+    let entry = state.lease_head(Holder::Get, NOW, &mut Effects::default()).unwrap();
     let mut effects = Effects::default();
     state.apply(Command::Discard(entry.seq), NOW, &mut effects);
     assert_eq!(effects.dropped.first().unwrap().reason, DropReason::Rejected);
@@ -62,11 +62,11 @@ fn a_discarded_message_is_reported_as_rejected() {
 
 #[test]
 fn purge_takes_what_is_ready_and_leaves_what_is_leased() {
-    let mut state = State::new(Limits::default());
+    let mut state = State::new(Limits::default(), false);
     for body in ["a", "b", "c"] {
         enqueue(&mut state, message(body));
     }
-    let held = state.lease_head(Holder::Get, NOW).unwrap();
+    let held = state.lease_head(Holder::Get, NOW, &mut Effects::default()).unwrap();
     let mut effects = Effects::default();
     state.apply(Command::Purge, NOW, &mut effects);
     assert_eq!(effects.purged, 2);
@@ -77,17 +77,17 @@ fn purge_takes_what_is_ready_and_leaves_what_is_leased() {
 #[test]
 fn reject_publish_refuses_the_arrival_that_would_be_one_too_many() {
     let limits = Limits { length_max: Some(1), overflow: Overflow::RejectPublish, ..Limits::default() };
-    let mut state = State::new(limits);
+    let mut state = State::new(limits, false);
     assert!(!enqueue(&mut state, message("a")).refused);
     assert!(enqueue(&mut state, message("b")).refused);
-    state.lease_head(Holder::Get, NOW).unwrap();
+    state.lease_head(Holder::Get, NOW, &mut Effects::default()).unwrap();
     assert!(!enqueue(&mut state, message("c")).refused, "only ready messages count");
 }
 
 #[test]
 fn drop_head_makes_room_by_length_and_by_octets() {
     let limits = Limits { length_max: Some(3), bytes_max: Some(5), ..Limits::default() };
-    let mut state = State::new(limits);
+    let mut state = State::new(limits, false);
     for body in ["aa", "bb", "cc"] {
         enqueue(&mut state, message(body));
     }
@@ -99,7 +99,7 @@ fn drop_head_makes_room_by_length_and_by_octets() {
 
 #[test]
 fn the_smaller_ttl_counts_and_the_deadline_is_the_heads() {
-    let mut state = State::new(Limits { message_ttl_ms: Some(50), ..Limits::default() });
+    let mut state = State::new(Limits { message_ttl_ms: Some(50), ..Limits::default() }, false);
     enqueue(&mut state, with_ttl("long", 60_000));
     enqueue(&mut state, with_ttl("short", 10));
     assert_eq!(state.deadline(), Some(NOW.plus_millis(50)));
@@ -113,11 +113,53 @@ fn the_smaller_ttl_counts_and_the_deadline_is_the_heads() {
 
 #[test]
 fn a_ttl_of_zero_survives_the_instant_of_its_arrival() {
-    let mut state = State::new(Limits::default());
+    let mut state = State::new(Limits::default(), false);
     enqueue(&mut state, with_ttl("now", 0));
     let mut effects = Effects::default();
     state.expire_before(NOW, &mut effects);
     assert_eq!(state.ready_len(), 1);
     state.expire_until(NOW, &mut effects);
     assert_eq!(state.ready_len(), 0);
+}
+
+fn persistent(body: &str) -> Message {
+    Message::new(&Envelope { persistent: true, ..Envelope::default() }, body.as_bytes())
+}
+
+#[test]
+fn only_persistent_messages_of_a_durable_queue_are_logged() {
+    let mut durable = State::new(Limits::default(), true);
+    assert!(enqueue(&mut durable, message("transient")).placed.is_none());
+    assert_eq!(enqueue(&mut durable, persistent("kept")).placed, Some((Seq::new(2), None)));
+    let mut transient = State::new(Limits::default(), false);
+    assert!(enqueue(&mut transient, persistent("not kept")).placed.is_none());
+}
+
+#[test]
+fn every_way_out_of_a_queue_is_reported_once() {
+    let limits = Limits { length_max: Some(4), ..Limits::default() };
+    let mut state = State::new(limits, true);
+    let mut effects = Effects::default();
+    for body in ["over", "settled", "discarded", "taken", "purged"] {
+        state.apply(Command::Enqueue(persistent(body)), NOW, &mut effects);
+    }
+    state.drop_overflow(&mut effects);
+    let settled = state.lease_head(Holder::Get, NOW, &mut effects).unwrap();
+    let discarded = state.lease_head(Holder::Get, NOW, &mut effects).unwrap();
+    assert_eq!(effects.delivered, Some(discarded.seq));
+    state.apply(Command::Settle(settled.seq), NOW, &mut effects);
+    state.apply(Command::Discard(discarded.seq), NOW, &mut effects);
+    state.settle_head(&mut effects);
+    state.apply(Command::Purge, NOW, &mut effects);
+    assert_eq!(effects.gone, [1, 2, 3, 4, 5].map(Seq::new));
+}
+
+#[test]
+fn restored_messages_keep_their_places_and_later_ones_come_after() {
+    let mut state = State::new(Limits::default(), true);
+    state.restore(Seq::new(3), persistent("old"), None, 1);
+    state.restore_last_seq(Seq::new(9));
+    assert_eq!(state.head().unwrap().deliveries, 1);
+    assert_eq!(enqueue(&mut state, persistent("new")).placed, Some((Seq::new(10), None)));
+    assert_eq!(bodies(&mut state), ["old", "new"]);
 }

@@ -1,0 +1,271 @@
+//! What happens to logged messages, on its way to the log.
+//!
+//! ```text
+//!   queues: placed, delivered, gone --> this thread's batch --> MessageLog::append, once per batch --> position
+//!                                                                                                         |
+//!   publishers' confirms, tx.commit-ok <---------------------------- released once the log is durable there
+//! ```
+//!
+//! Whatever one read of a connection leads to becomes one append. Without a batch a record is appended by itself.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::id::EntityId;
+use crate::message::Message;
+use crate::queue::{Placement, Seq};
+
+/// A place in the log: what was appended before is durable once the log is durable up to there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LogPosition(pub u64);
+
+/// Something that must survive a restart.
+#[derive(Clone, Debug)]
+pub enum Record {
+    /// A message was placed in queues; one body however many.
+    Publish(Vec<Placement>, Message),
+    /// Messages have left a queue.
+    Gone(EntityId, Vec<Seq>),
+    /// Messages of a queue up to this one may have been given to a consumer.
+    Delivered(EntityId, Seq),
+    /// A queue is gone with all its messages.
+    QueueDeleted(EntityId),
+}
+
+/// Where records go.
+pub trait MessageLog: Send + Sync + fmt::Debug {
+    /// Appends records in order; `atomic`: after a crash all of them hold, or none.
+    fn append(&self, records: &[Record], atomic: bool) -> LogPosition;
+
+    /// Everything up to this position is durable.
+    fn durable(&self) -> LogPosition;
+}
+
+/// Somebody who waits for the log.
+pub trait OnDurable: Send + Sync {
+    /// The log is durable up to `position`. Called without any lock held.
+    fn on_durable(&self, position: LogPosition);
+}
+
+thread_local! {
+    /// Records of the batch that this thread works on; `None` between batches.
+    static BATCH: RefCell<Option<Vec<Record>>> = const { RefCell::new(None) };
+}
+
+/// The way to the log; without a log nothing is kept.
+#[derive(Debug, Default)]
+pub struct Journal {
+    log: Option<Arc<dyn MessageLog>>,
+    waiting: Mutex<Waiting>,
+}
+
+/// Who waits, by position, then in order of arrival.
+#[derive(Default)]
+struct Waiting {
+    by_position: BTreeMap<(LogPosition, u64), Arc<dyn OnDurable>>,
+    arrivals: u64,
+}
+
+impl Journal {
+    /// A journal that appends to `log`.
+    pub fn new(log: Option<Arc<dyn MessageLog>>) -> Self {
+        Self { log, waiting: Mutex::default() }
+    }
+
+    /// Whether anything is kept.
+    pub fn is_kept(&self) -> bool {
+        self.log.is_some()
+    }
+
+    /// Records something: with this thread's batch, or by itself.
+    pub fn record(&self, record: Record) {
+        let Some(log) = &self.log else { return };
+        let mut alone = Some(record);
+        BATCH.with_borrow_mut(|batch| {
+            if let Some(batch) = batch {
+                batch.extend(alone.take());
+            }
+        });
+        if let Some(record) = alone {
+            log.append(&[record], false);
+        }
+    }
+
+    /// Appends what `work` records as one batch. The position covers it; `None` if there was nothing.
+    pub fn batch<R>(&self, work: impl FnOnce() -> R) -> (R, Option<LogPosition>) {
+        self.gather(work, false)
+    }
+
+    /// As [`Self::batch`], and after a crash all of it holds or none. Inside a batch it is appended on its own, before
+    /// the rest of the batch.
+    pub fn atomically<R>(&self, work: impl FnOnce() -> R) -> (R, Option<LogPosition>) {
+        self.gather(work, true)
+    }
+
+    fn gather<R>(&self, work: impl FnOnce() -> R, atomic: bool) -> (R, Option<LogPosition>) {
+        let Some(log) = &self.log else { return (work(), None) };
+        let outer = Outer(BATCH.replace(Some(Vec::new())));
+        let result = work();
+        let records = BATCH.take().unwrap_or_default();
+        drop(outer);
+        let position = (!records.is_empty()).then(|| log.append(&records, atomic));
+        (result, position)
+    }
+
+    /// Whether the log is durable up to `position`.
+    pub fn is_durable(&self, position: LogPosition) -> bool {
+        self.log.as_ref().is_none_or(|log| log.durable() >= position)
+    }
+
+    /// How far the log is durable.
+    pub fn watermark(&self) -> LogPosition {
+        self.log.as_ref().map(|log| log.durable()).unwrap_or_default()
+    }
+
+    /// Waits until the log is durable up to `position`.
+    pub async fn durable(&self, position: LogPosition) {
+        if self.is_durable(position) {
+            return;
+        }
+        let signal = Arc::new(Signal(Notify::new()));
+        self.when_durable(position, Arc::<Signal>::clone(&signal));
+        signal.0.notified().await;
+    }
+
+    /// Tells `waiter` once the log is durable up to `position`: at once if it is.
+    pub fn when_durable(&self, position: LogPosition, waiter: Arc<dyn OnDurable>) {
+        {
+            let mut waiting = self.waiting.lock();
+            // Asked under the lock: a watermark that moves now finds the waiter, or has moved before.
+            if !self.is_durable(position) {
+                waiting.arrivals += 1;
+                let arrival = waiting.arrivals;
+                waiting.by_position.insert((position, arrival), waiter);
+                return;
+            }
+        }
+        waiter.on_durable(position);
+    }
+
+    /// The log is durable up to `position`: whoever waited for that is told.
+    pub fn advance(&self, position: LogPosition) {
+        let reached = {
+            let mut waiting = self.waiting.lock();
+            let later = waiting.by_position.split_off(&(LogPosition(position.0.saturating_add(1)), 0));
+            std::mem::replace(&mut waiting.by_position, later)
+        };
+        for waiter in reached.into_values() {
+            waiter.on_durable(position);
+        }
+    }
+}
+
+/// Wakes a task that waits for the log.
+struct Signal(Notify);
+
+impl OnDurable for Signal {
+    fn on_durable(&self, _: LogPosition) {
+        self.0.notify_one();
+    }
+}
+
+/// The batch that was under way before, put back whatever happens to the inner one.
+struct Outer(Option<Vec<Record>>);
+
+impl Drop for Outer {
+    fn drop(&mut self) {
+        BATCH.set(self.0.take());
+    }
+}
+
+impl fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waiting").field("len", &self.by_position.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    /// Appends are kept; durable only when told.
+    #[derive(Debug, Default)]
+    struct Memory {
+        appends: Mutex<Vec<(usize, bool)>>,
+        durable: AtomicU64,
+    }
+
+    impl MessageLog for Memory {
+        fn append(&self, records: &[Record], atomic: bool) -> LogPosition {
+            let mut appends = self.appends.lock();
+            appends.push((records.len(), atomic));
+            LogPosition(appends.len() as u64)
+        }
+
+        fn durable(&self) -> LogPosition {
+            LogPosition(self.durable.load(Ordering::Relaxed))
+        }
+    }
+
+    #[derive(Default)]
+    struct Told(AtomicU64);
+
+    impl OnDurable for Told {
+        fn on_durable(&self, position: LogPosition) {
+            self.0.store(position.0, Ordering::Relaxed);
+        }
+    }
+
+    fn journal() -> (Arc<Memory>, Journal) {
+        let log = Arc::new(Memory::default());
+        (Arc::clone(&log), Journal::new(Some(log)))
+    }
+
+    fn gone() -> Record {
+        Record::Gone(EntityId::new(1), vec![Seq::new(1)])
+    }
+
+    #[test]
+    fn a_batch_is_one_append_and_a_transaction_in_it_another_one_before() {
+        let (log, journal) = journal();
+        let ((), position) = journal.batch(|| {
+            journal.record(gone());
+            let ((), inner) = journal.atomically(|| {
+                journal.record(gone());
+                journal.record(gone());
+            });
+            assert_eq!(inner, Some(LogPosition(1)));
+            journal.record(gone());
+        });
+        assert_eq!(position, Some(LogPosition(2)));
+        journal.record(gone());
+        assert_eq!(*log.appends.lock(), [(2, true), (2, false), (1, false)]);
+    }
+
+    #[test]
+    fn an_empty_batch_appends_nothing() {
+        let (log, journal) = journal();
+        assert_eq!(journal.batch(|| 5), (5, None));
+        assert!(log.appends.lock().is_empty());
+    }
+
+    #[test]
+    fn waiters_are_told_when_their_position_is_durable_and_not_before() {
+        let (log, journal) = journal();
+        let (early, late) = (Arc::new(Told::default()), Arc::new(Told::default()));
+        journal.when_durable(LogPosition(5), Arc::<Told>::clone(&early));
+        journal.when_durable(LogPosition(6), Arc::<Told>::clone(&late));
+        log.durable.store(5, Ordering::Relaxed);
+        journal.advance(LogPosition(5));
+        assert_eq!((early.0.load(Ordering::Relaxed), late.0.load(Ordering::Relaxed)), (5, 0));
+        let after = Arc::new(Told::default());
+        journal.when_durable(LogPosition(4), Arc::<Told>::clone(&after));
+        assert_eq!(after.0.load(Ordering::Relaxed), 4);
+    }
+}
