@@ -7,6 +7,8 @@ use lepus_protocol::ReplyCode;
 /// Octets of a reply text: a short string holds 255 (§4.2.5.3).
 const REPLY_TEXT_MAX: usize = 255;
 
+const ELLIPSIS: &str = "...";
+
 /// Closes the channel on which it arises and nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelException {
@@ -83,11 +85,12 @@ impl ConnectionException {
     }
 }
 
-/// `NAME - explanation`, cut to what a short string holds, on a character's boundary.
+/// `NAME - explanation`, cut to what a short string holds; three dots say that something is missing (RabbitMQ).
 fn reply_text(code: ReplyCode, explanation: impl fmt::Display) -> String {
     let mut text = format!("{} - {explanation}", code.name());
     if text.len() > REPLY_TEXT_MAX {
-        text.truncate(text.floor_char_boundary(REPLY_TEXT_MAX));
+        text.truncate(text.floor_char_boundary(REPLY_TEXT_MAX - ELLIPSIS.len()));
+        text.push_str(ELLIPSIS);
     }
     text
 }
@@ -112,6 +115,6 @@ mod tests {
     fn a_text_is_named_and_cut_at_255_octets() {
         let exception = ChannelException::not_found("ü".repeat(300));
         assert!(exception.text().starts_with("NOT_FOUND - ü"));
-        assert!(exception.text().len() <= 255);
+        assert!(exception.text().len() <= 255 && exception.text().ends_with("..."));
     }
 }

@@ -28,4 +28,9 @@ impl EntityId {
     pub const fn new(id: u64) -> Self {
         Self(id)
     }
+
+    /// The number.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
 }

@@ -17,6 +17,7 @@ const FIXED_LEN: usize = 16;
 
 const FLAG_PERSISTENT: u8 = 1;
 const FLAG_TTL: u8 = 2;
+const FLAG_DEAD_LETTER: u8 = 4;
 
 /// Room that is reserved on the word of a content header alone. A larger body grows as its octets arrive, so
 /// that a peer that announces much and sends nothing costs little.
@@ -37,6 +38,8 @@ pub struct Envelope<'a> {
     pub priority: u8,
     /// The expiration property in milliseconds.
     pub ttl_ms: Option<u64>,
+    /// The broker has dead-lettered it: its death headers are the broker's own.
+    pub dead_letter: bool,
 }
 
 /// A complete message; clones share the memory.
@@ -75,6 +78,11 @@ impl Message {
     /// Whether the publisher asked for it to survive a restart.
     pub fn is_persistent(&self) -> bool {
         self.octet(0) & FLAG_PERSISTENT != 0
+    }
+
+    /// Whether the broker has dead-lettered it, so that its death headers can be believed.
+    pub fn is_dead_letter(&self) -> bool {
+        self.octet(0) & FLAG_DEAD_LETTER != 0
     }
 
     /// The priority property, 0 if there was none.
@@ -140,7 +148,8 @@ impl MessageBuilder {
             FIXED_LEN + envelope.exchange.len() + envelope.routing_key.len() + envelope.properties.len();
         let mut image = Vec::with_capacity(head + body_len.min(RESERVE_MAX));
         let flags = if envelope.persistent { FLAG_PERSISTENT } else { 0 }
-            | if envelope.ttl_ms.is_some() { FLAG_TTL } else { 0 };
+            | if envelope.ttl_ms.is_some() { FLAG_TTL } else { 0 }
+            | if envelope.dead_letter { FLAG_DEAD_LETTER } else { 0 };
         image.push(flags);
         image.push(envelope.priority);
         image.push(name_len(envelope.exchange));
@@ -184,6 +193,7 @@ mod tests {
             persistent: true,
             priority: 7,
             ttl_ms: Some(60_000),
+            dead_letter: false,
         };
         let message = Message::new(&envelope, b"hello");
         assert_eq!(message.exchange(), b"logs");

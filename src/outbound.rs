@@ -50,6 +50,8 @@ struct Inner {
     /// Octets that the writer has taken and not yet written: a slow socket counts as a full buffer.
     writing: usize,
     refused: Vec<Arc<dyn Resume>>,
+    /// Nothing is written for now.
+    held: bool,
     closing: bool,
     closed: bool,
 }
@@ -110,6 +112,19 @@ impl Outbound {
         Offered::Taken { wake: was_empty }
     }
 
+    /// Writes nothing from here on until [`Self::release`]: an answer must not go out before what it says is on disk.
+    pub fn hold(&self) {
+        self.inner.lock().held = true;
+    }
+
+    /// Writes again.
+    pub fn release(&self) {
+        let was_held = std::mem::take(&mut self.inner.lock().held);
+        if was_held {
+            self.wake();
+        }
+    }
+
     /// Wakes the writer.
     pub fn wake(&self) {
         self.filled.notify_one();
@@ -132,7 +147,7 @@ impl Outbound {
         if inner.closed || (inner.closing && inner.frames.is_empty()) {
             return Some(false);
         }
-        if inner.frames.is_empty() {
+        if inner.frames.is_empty() || inner.held {
             return None;
         }
         std::mem::swap(&mut inner.frames, spare);
@@ -267,6 +282,17 @@ mod tests {
         assert_eq!(buffer, [1]);
         outbound.written(&mut buffer);
         assert!(outbound.take(&mut buffer).await.is_none());
+    }
+
+    #[test]
+    fn nothing_is_taken_while_it_is_held() {
+        let outbound = Outbound::new();
+        outbound.hold();
+        outbound.send(|frames| frames.push(1));
+        let mut buffer = Vec::new();
+        assert_eq!(outbound.try_take(&mut buffer), None);
+        outbound.release();
+        assert_eq!(outbound.try_take(&mut buffer), Some(true));
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::connection::Settings;
+use crate::metadata::Definitions;
 use crate::server::Server;
 
 /// A running broker.
@@ -34,13 +35,15 @@ impl App {
     /// Starts the broker: listens, then serves in the background.
     ///
     /// # Errors
-    /// When an address cannot be listened on.
+    /// When an address cannot be listened on, or the data directory cannot be used.
     pub async fn start(config: Config) -> io::Result<Self> {
         let mut listeners = Vec::new();
         for address in &config.listen {
             listeners.push(Server::bind(*address).await?);
         }
-        let broker = Broker::new(Authority::new(config.anonymous), Clock::start(), config.memory_limit);
+        let definitions = config.data_dir.as_deref().map(|dir| Definitions::open(&dir.join("meta")));
+        let authority = Authority::new(config.anonymous);
+        let broker = Broker::new(authority, Clock::start(), config.memory_limit, definitions.transpose()?)?;
         let stopping = CancellationToken::new();
         let tasks = TaskTracker::new();
         let room = Arc::new(Semaphore::new(config.limits.connections_max.min(Semaphore::MAX_PERMITS)));
@@ -85,6 +88,7 @@ impl App {
             tracing::warn!(connections = self.tasks.len(), "clients did not close in time");
         }
         self.timers.abort();
+        self.broker.flush().await;
         tracing::info!("stopped");
     }
 }

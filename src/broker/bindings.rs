@@ -45,10 +45,10 @@ impl Session {
         self.check_bind(&bind)?;
         let mut topology = self.vhost.topology();
         let (source, destination) = self.ends(&bind)?;
-        let binding = Binding { key: bind.key, arguments: bind.arguments, destination: destination.clone() };
-        let bound = source.router.write().bind(binding);
+        let binding = Binding { key: bind.key, arguments: bind.arguments, destination };
+        let bound = self.vhost.add_binding(&mut topology, &source, binding);
         bound.map_err(ChannelException::precondition_failed)?;
-        topology.remember_source(&destination, &source);
+        self.answer_after(&topology);
         Ok(())
     }
 
@@ -56,16 +56,15 @@ impl Session {
     ///
     /// # Errors
     /// 403 for the default exchange or no permission, 405 if the queue is another connection's.
-    pub fn unbind(&self, bind: &Bind) -> Result<(), ChannelException> {
-        self.check_bind(bind)?;
+    pub fn unbind(&self, bind: Bind) -> Result<(), ChannelException> {
+        self.check_bind(&bind)?;
         let mut topology = self.vhost.topology();
-        let Ok((source, destination)) = self.ends(bind) else {
-            return self.check_destination_owner(bind);
+        let Ok((source, destination)) = self.ends(&bind) else {
+            return self.check_destination_owner(&bind);
         };
-        let removed = source.router.write().unbind(&bind.key, &bind.arguments, &destination);
-        if removed {
-            self.vhost.delete_exchange_if_unused(&mut topology, &source);
-        }
+        let binding = Binding { key: bind.key, arguments: bind.arguments, destination };
+        self.vhost.remove_binding(&mut topology, &source, &binding);
+        self.answer_after(&topology);
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use parking_lot::RwLock;
 
 use crate::exchange::{ExchangeType, Router};
 use crate::id::EntityId;
+use crate::metadata::DestinationKind;
 use crate::name::Name;
 use crate::queue::Queue;
 
@@ -75,6 +76,30 @@ impl Destination {
         match self {
             Self::Queue(queue) => queue.id,
             Self::Exchange(exchange) => exchange.id,
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &Name {
+        match self {
+            Self::Queue(queue) => &queue.name,
+            Self::Exchange(exchange) => &exchange.name,
+        }
+    }
+
+    /// Whether it survives a restart.
+    pub fn is_durable(&self) -> bool {
+        match self {
+            Self::Queue(queue) => queue.options.durable,
+            Self::Exchange(exchange) => exchange.options.durable,
+        }
+    }
+
+    /// Which of the two it is.
+    pub fn kind(&self) -> DestinationKind {
+        match self {
+            Self::Queue(_) => DestinationKind::Queue,
+            Self::Exchange(_) => DestinationKind::Exchange,
         }
     }
 }

@@ -42,7 +42,8 @@ impl Session {
         })?;
         refuse_default(&declaration.name)?;
         self.check_exchange(Access::Configure, &declaration.name)?;
-        let topology = self.vhost.topology();
+        let mut topology = self.vhost.topology();
+        self.answer_after(&topology);
         if let Some(exchange) = self.vhost.exchange(declaration.name.as_str()) {
             return self.check_exchange_equivalence(&exchange, &declaration);
         }
@@ -56,7 +57,8 @@ impl Session {
         self.check_exchange_arguments(&name, &arguments)?;
         tracing::debug!(exchange = %name, kind = kind.name(), durable, "exchange declared");
         let options = ExchangeOptions { kind, durable, auto_delete, internal, arguments };
-        self.vhost.add_exchange(&topology, name, options);
+        self.vhost.add_exchange(&mut topology, name, options);
+        self.answer_after(&topology);
         Ok(())
     }
 
@@ -131,6 +133,7 @@ impl Session {
             return Err(ChannelException::precondition_failed(format_args!("{entity} in use")));
         }
         self.vhost.delete_exchange(&mut topology, &exchange);
+        self.answer_after(&topology);
         Ok(())
     }
 }

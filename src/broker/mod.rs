@@ -11,15 +11,18 @@
 
 pub mod alarm;
 mod bindings;
+mod dead_letter;
 pub mod exchange;
 mod exchanges;
 mod publish;
 mod queues;
+mod restore;
 pub mod route;
 pub mod session;
 pub mod timers;
 pub mod vhost;
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -28,10 +31,12 @@ use dashmap::DashMap;
 use crate::auth::Authority;
 use crate::clock::Clock;
 use crate::id::ConnectionId;
+use crate::metadata::{Definitions, Recovered};
 use crate::name::Name;
 
 use alarm::MemoryAlarm;
 use timers::Timers;
+use vhost::Foundation;
 
 pub use bindings::{Bind, BindTo};
 pub use exchanges::ExchangeDeclaration;
@@ -53,28 +58,48 @@ pub struct Broker {
     /// Raised while messages take too much memory.
     pub alarm: Arc<MemoryAlarm>,
     vhosts: DashMap<Name, Arc<Vhost>>,
-    timers: Arc<Timers>,
+    foundation: Foundation,
     connections: AtomicU64,
 }
 
 impl Broker {
-    /// A broker with the default virtual host. `memory_limit` in octets of messages.
-    pub fn new(authority: Authority, clock: Clock, memory_limit: u64) -> Arc<Self> {
-        let broker = Self {
-            authority,
-            clock,
-            alarm: Arc::new(MemoryAlarm::new(memory_limit)),
-            vhosts: DashMap::new(),
+    /// A broker with the default virtual host, and what `definitions` hold; without them nothing is kept.
+    /// `memory_limit` in octets of messages.
+    ///
+    /// # Errors
+    /// When a definition is not understood.
+    pub fn new(
+        authority: Authority,
+        clock: Clock,
+        memory_limit: u64,
+        definitions: Option<(Definitions, Recovered)>,
+    ) -> io::Result<Arc<Self>> {
+        let (definitions, recovered) = definitions.unzip();
+        let recovered = recovered.unwrap_or_default();
+        let foundation = Foundation {
             timers: Arc::new(Timers::new(clock)),
-            connections: AtomicU64::new(0),
+            alarm: Arc::new(MemoryAlarm::new(memory_limit)),
+            definitions: definitions.map(Arc::new),
+            ids: Arc::new(AtomicU64::new(recovered.next_id)),
         };
+        let alarm = Arc::clone(&foundation.alarm);
+        let vhosts = DashMap::new();
+        let connections = AtomicU64::new(0);
+        let broker = Self { authority, clock, alarm, vhosts, foundation, connections };
         broker.add_vhost(Name::from(DEFAULT_VHOST));
-        Arc::new(broker)
+        broker.restore(recovered)?;
+        Ok(Arc::new(broker))
     }
 
     fn add_vhost(&self, name: Name) {
-        let vhost = Vhost::new(name.clone(), Arc::clone(&self.timers), Arc::clone(&self.alarm));
-        self.vhosts.insert(name, vhost);
+        self.vhosts.insert(name.clone(), Vhost::new(name, self.foundation.clone()));
+    }
+
+    /// Waits until everything recorded so far is on disk.
+    pub async fn flush(&self) {
+        if let Some(definitions) = &self.foundation.definitions {
+            definitions.flush().await;
+        }
     }
 
     /// The virtual host of this name.
@@ -89,6 +114,6 @@ impl Broker {
 
     /// Ticks queues for ever: message expiry and queue leases. Somebody must poll this.
     pub async fn run_timers(&self) {
-        self.timers.run().await;
+        self.foundation.timers.run().await;
     }
 }

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use lepus_protocol::{FieldTable, FieldValue};
+use lepus_protocol::{FieldTable, FieldValue, ReplyCode};
 
 use super::session::Session;
 use super::vhost::Topology;
 use crate::auth::Access;
 use crate::clock::Timestamp;
-use crate::exception::ChannelException;
+use crate::exception::{ChannelException, ConnectionException, Exception};
 use crate::name::{Name, REPLY_TO};
 use crate::queue::arguments::ARGUMENTS_MAX;
 use crate::queue::{
@@ -75,6 +75,7 @@ impl Session {
             }
             None => self.create_queue(&mut topology, declaration, now)?,
         };
+        self.answer_after(&topology);
         Ok((queue.name.clone(), queue.counts()))
     }
 
@@ -85,9 +86,9 @@ impl Session {
         now: Timestamp,
     ) -> Result<Arc<Queue>, ChannelException> {
         let options = self.queue_options(&declaration)?;
-        if let Some(exchange) = dead_letter_exchange(&options) {
+        if let Some(target) = &options.arguments.dead_letter {
             self.check_queue(Access::Read, &declaration.name)?;
-            self.check_exchange(Access::Write, &exchange)?;
+            self.check_exchange(Access::Write, &target.exchange)?;
         }
         tracing::debug!(queue = %declaration.name, durable = options.durable, "queue declared");
         Ok(self.vhost.add_queue(topology, declaration.name, options, now))
@@ -95,6 +96,7 @@ impl Session {
 
     fn queue_options(&self, declaration: &QueueDeclaration) -> Result<QueueOptions, ChannelException> {
         let entity = self.queue_text(&declaration.name);
+        check_dead_letter_exchange(&declaration.arguments, &entity)?;
         if declaration.arguments.len() > ARGUMENTS_MAX {
             return Err(ChannelException::precondition_failed(format_args!(
                 "{} arguments for {entity}, at most {ARGUMENTS_MAX} are accepted",
@@ -171,19 +173,17 @@ impl Session {
     /// Deletes a queue; returns how many messages were ready (§1.7.2.9). RabbitMQ: it need not exist.
     ///
     /// # Errors
-    /// 403, 405, and 406 if it is in use or not empty and that was asked.
-    pub fn delete_queue(
-        &self,
-        name: &Name,
-        only: DeleteOnly,
-        now: Timestamp,
-    ) -> Result<usize, ChannelException> {
+    /// 403, 405, 406 if it is in use or not empty and that was asked; 540 for such a condition on a quorum queue.
+    pub fn delete_queue(&self, name: &Name, only: DeleteOnly, now: Timestamp) -> Result<usize, Exception> {
         self.check_queue(Access::Configure, name)?;
         let mut topology = self.vhost.topology();
         let Some(queue) = self.vhost.queue(name.as_str()) else { return Ok(0) };
         self.check_owner(&queue)?;
-        self.vhost.delete_queue(&mut topology, &queue, now, |counts| {
-            let entity = self.queue_text(name);
+        let entity = self.queue_text(name);
+        if queue.options.arguments.is_quorum() {
+            check_quorum_delete(only, &entity)?;
+        }
+        let deleted = self.vhost.delete_queue(&mut topology, &queue, now, |counts| {
             if only.if_unused && counts.consumers > 0 {
                 return Err(ChannelException::precondition_failed(format_args!("{entity} in use")));
             }
@@ -191,7 +191,9 @@ impl Session {
                 return Err(ChannelException::precondition_failed(format_args!("{entity} not empty")));
             }
             Ok(())
-        })
+        });
+        self.answer_after(&topology);
+        Ok(deleted?)
     }
 
     /// Fetches one message (§1.8.3.10).
@@ -206,10 +208,11 @@ impl Session {
     ) -> Result<Option<(Arc<Queue>, Fetched)>, ChannelException> {
         self.check_queue(Access::Read, name)?;
         let queue = self.existing_queue(name)?;
-        if queue.options.arguments.single_active_consumer {
+        let arguments = &queue.options.arguments;
+        if arguments.single_active_consumer && arguments.is_quorum() {
             return Err(ChannelException::resource_locked(format_args!(
-                "cannot obtain access to {}. basic.get operations are not supported by queues with single active \
-                 consumer",
+                "cannot obtain access to locked {}. basic.get operations are not supported by quorum queues with \
+                 single active consumer",
                 self.queue_text(name)
             )));
         }
@@ -286,8 +289,29 @@ fn generated_prefix(arguments: &FieldTable) -> String {
     prefix.filter(|prefix| prefix.len() <= NAME_PREFIX_MAX).unwrap_or(GENERATED_PREFIX).to_owned()
 }
 
-fn dead_letter_exchange(options: &QueueOptions) -> Option<Name> {
-    options.arguments.raw().get("x-dead-letter-exchange").and_then(FieldValue::as_str).map(Name::from)
+/// RabbitMQ checks this argument's type apart from the others, with a text of its own.
+fn check_dead_letter_exchange(arguments: &FieldTable, entity: &str) -> Result<(), ChannelException> {
+    let key = "x-dead-letter-exchange";
+    match arguments.get(key) {
+        Some(value) if value.as_str().is_none() => Err(ChannelException::precondition_failed(format_args!(
+            "invalid type '{}' for arg '{key}' in {entity}",
+            value.type_name()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// RabbitMQ: a quorum queue cannot tell whether it is unused or empty at the moment of its end.
+fn check_quorum_delete(only: DeleteOnly, entity: &str) -> Result<(), ConnectionException> {
+    let flag = match only {
+        DeleteOnly { if_unused: true, .. } => "if-unused",
+        DeleteOnly { if_empty: true, .. } => "if-empty",
+        DeleteOnly { .. } => return Ok(()),
+    };
+    let text = format_args!(
+        "cannot delete {entity}. queue.delete operations with {flag} flag set are not supported by quorum queues"
+    );
+    Err(ConnectionException::new(ReplyCode::NOT_IMPLEMENTED, text))
 }
 
 /// RabbitMQ: a quorum queue is durable, shared, and stays.

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use super::exchange::Exchange;
-use super::vhost::Vhost;
+use super::vhost::{Topology, Vhost};
 use crate::auth::{Access, Resource, User};
 use crate::exception::ChannelException;
 use crate::id::ConnectionId;
+use crate::metadata::Position;
 use crate::name::Name;
 use crate::queue::Queue;
 
@@ -14,7 +17,7 @@ use crate::queue::Queue;
 const DEFAULT_EXCHANGE_RESOURCE: &str = "amq.default";
 
 /// A user in a virtual host, on behalf of a connection.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Session {
     /// The virtual host.
     pub vhost: Arc<Vhost>,
@@ -22,9 +25,35 @@ pub struct Session {
     pub user: Arc<User>,
     /// The connection: owner of exclusive queues.
     pub connection: ConnectionId,
+    /// The last durable change that an answer of this session depends on.
+    awaited: Mutex<Position>,
 }
 
 impl Session {
+    /// A session of `user` in `vhost`.
+    pub fn new(vhost: Arc<Vhost>, user: Arc<User>, connection: ConnectionId) -> Self {
+        Self { vhost, user, connection, awaited: Mutex::default() }
+    }
+
+    /// What has just been done, or found done, may not be answered before it is on disk.
+    pub(super) fn answer_after(&self, topology: &Topology) {
+        *self.awaited.lock() = topology.last_change();
+    }
+
+    /// The change that answers must wait for; `None` if there is none that is not on disk.
+    pub fn undurable(&self) -> Option<Position> {
+        let definitions = self.vhost.definitions()?;
+        let awaited = *self.awaited.lock();
+        (!definitions.is_durable(awaited)).then_some(awaited)
+    }
+
+    /// Waits until answers may go out.
+    pub async fn durable(&self) {
+        if let (Some(definitions), Some(position)) = (self.vhost.definitions(), self.undurable()) {
+            definitions.durable(position).await;
+        }
+    }
+
     /// Checks a permission on a queue.
     pub(super) fn check_queue(&self, access: Access, queue: &Name) -> Result<(), ChannelException> {
         self.user.check(access, &self.vhost.name, Resource::Queue(queue))
@@ -85,7 +114,7 @@ impl Session {
     }
 
     /// How a queue appears in a reply text.
-    pub(super) fn queue_text(&self, name: &Name) -> String {
+    pub fn queue_text(&self, name: &Name) -> String {
         Resource::Queue(name).in_vhost(&self.vhost.name)
     }
 

@@ -13,11 +13,15 @@ use lepus_protocol::FieldTable;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::alarm::MemoryAlarm;
+use super::dead_letter;
 use super::exchange::{Destination, Exchange, ExchangeOptions};
 use super::timers::Timers;
 use crate::clock::Timestamp;
-use crate::exchange::ExchangeType;
+use crate::exchange::{BindError, Binding, ExchangeType};
 use crate::id::{ConnectionId, EntityId};
+use crate::metadata::{
+    BindingDefinition, Change, Definitions, ExchangeDefinition, Position, QueueDefinition,
+};
 use crate::name::Name;
 use crate::queue::{Counts, Dropped, Host, Queue, QueueOptions};
 
@@ -42,7 +46,9 @@ pub struct Vhost {
     pub(super) exchanges: DashMap<Name, Arc<Exchange>>,
     pub(super) queues: DashMap<Name, Arc<Queue>>,
     topology: Mutex<Topology>,
-    ids: AtomicU64,
+    /// Where durable definitions are kept; `None`: nowhere.
+    definitions: Option<Arc<Definitions>>,
+    ids: Arc<AtomicU64>,
     host: Arc<Surroundings>,
 }
 
@@ -53,6 +59,17 @@ pub(super) struct Topology {
     sources: HashMap<EntityId, HashMap<EntityId, Arc<Exchange>>>,
     /// Exclusive queues by the connection they go with.
     exclusive: HashMap<ConnectionId, HashMap<EntityId, Arc<Queue>>>,
+    /// The last change to what is durable.
+    last_change: Position,
+}
+
+/// What virtual hosts share.
+#[derive(Clone, Debug)]
+pub(super) struct Foundation {
+    pub(super) timers: Arc<Timers>,
+    pub(super) alarm: Arc<MemoryAlarm>,
+    pub(super) definitions: Option<Arc<Definitions>>,
+    pub(super) ids: Arc<AtomicU64>,
 }
 
 /// What queues of this virtual host are given.
@@ -64,17 +81,19 @@ struct Surroundings {
 
 impl Vhost {
     /// A virtual host with the exchanges that every one has.
-    pub fn new(name: Name, timers: Arc<Timers>, alarm: Arc<MemoryAlarm>) -> Arc<Self> {
+    pub(super) fn new(name: Name, foundation: Foundation) -> Arc<Self> {
+        let Foundation { timers, alarm, definitions, ids } = foundation;
         let vhost = Arc::new_cyclic(|vhost| Self {
             name,
             exchanges: DashMap::new(),
             queues: DashMap::new(),
             topology: Mutex::default(),
-            ids: AtomicU64::new(0),
+            definitions,
+            ids,
             host: Arc::new(Surroundings { vhost: Weak::clone(vhost), timers, alarm }),
         });
         for (name, kind) in PREDECLARED {
-            vhost.add_exchange(&vhost.topology(), Name::from(*name), predeclared(*kind, name));
+            vhost.insert_exchange(Name::from(*name), predeclared(*kind, name));
         }
         vhost
     }
@@ -94,6 +113,11 @@ impl Vhost {
         self.exchanges.get(name).map(|exchange| Arc::clone(&exchange))
     }
 
+    /// The definitions, if they are kept.
+    pub(super) fn definitions(&self) -> Option<&Arc<Definitions>> {
+        self.definitions.as_ref()
+    }
+
     /// Number of queues.
     pub fn queue_count(&self) -> usize {
         self.queues.len()
@@ -107,9 +131,30 @@ impl Vhost {
         options: QueueOptions,
         now: Timestamp,
     ) -> Arc<Queue> {
+        let id = self.next_id();
+        if options.durable {
+            let definition = QueueDefinition {
+                id,
+                auto_delete: options.auto_delete,
+                arguments: options.arguments.raw().clone(),
+            };
+            self.record(topology, Change::PutQueue(self.name.clone(), name.clone(), definition));
+        }
+        self.insert_queue(topology, id, name, options, now)
+    }
+
+    /// Adds a queue that is recorded, or need not be.
+    pub(super) fn insert_queue(
+        &self,
+        topology: &mut Topology,
+        id: EntityId,
+        name: Name,
+        options: QueueOptions,
+        now: Timestamp,
+    ) -> Arc<Queue> {
         let owner = options.exclusive_to;
         let host = Arc::<Surroundings>::clone(&self.host);
-        let queue = Queue::new(self.next_id(), name.clone(), options, host, now);
+        let queue = Queue::new(id, name.clone(), options, host, now);
         if let Some(owner) = owner {
             topology.exclusive.entry(owner).or_default().insert(queue.id, Arc::clone(&queue));
         }
@@ -118,15 +163,89 @@ impl Vhost {
     }
 
     /// Adds an exchange; the caller has seen that there is none of this name.
-    pub(super) fn add_exchange(
-        &self,
-        _topology: &MutexGuard<'_, Topology>,
-        name: Name,
-        options: ExchangeOptions,
-    ) -> Arc<Exchange> {
+    pub(super) fn add_exchange(&self, topology: &mut Topology, name: Name, options: ExchangeOptions) {
+        if options.durable {
+            let definition = ExchangeDefinition {
+                kind: options.kind.name().to_owned(),
+                auto_delete: options.auto_delete,
+                internal: options.internal,
+                arguments: options.arguments.clone(),
+            };
+            self.record(topology, Change::PutExchange(self.name.clone(), name.clone(), definition));
+        }
+        self.insert_exchange(name, options);
+    }
+
+    /// Adds an exchange that is recorded, or need not be.
+    pub(super) fn insert_exchange(&self, name: Name, options: ExchangeOptions) {
         let exchange = Exchange::new(self.next_id(), name.clone(), options);
-        self.exchanges.insert(name, Arc::clone(&exchange));
-        exchange
+        self.exchanges.insert(name, exchange);
+    }
+
+    /// Adds a binding; one that exists is left as it is.
+    pub(super) fn add_binding(
+        &self,
+        topology: &mut Topology,
+        source: &Arc<Exchange>,
+        binding: Binding<Destination>,
+    ) -> Result<(), BindError> {
+        let definition = self.binding_definition(source, &binding);
+        topology.remember_source(&binding.destination, source);
+        let is_new = source.router.write().bind(binding)?;
+        if is_new && let Some(definition) = definition {
+            self.record(topology, Change::PutBinding(self.name.clone(), definition));
+        }
+        Ok(())
+    }
+
+    /// Puts a binding back that is recorded.
+    pub(super) fn restore_binding(
+        &self,
+        source: &Arc<Exchange>,
+        binding: Binding<Destination>,
+    ) -> Result<(), BindError> {
+        self.topology().remember_source(&binding.destination, source);
+        source.router.write().bind(binding).map(drop)
+    }
+
+    /// Removes a binding, if there is one; an exchange that lives for its bindings may go with it.
+    pub(super) fn remove_binding(
+        &self,
+        topology: &mut Topology,
+        source: &Arc<Exchange>,
+        binding: &Binding<Destination>,
+    ) {
+        let removed = source.router.write().unbind(&binding.key, &binding.arguments, &binding.destination);
+        if !removed {
+            return;
+        }
+        if let Some(definition) = self.binding_definition(source, binding) {
+            self.record(topology, Change::DeleteBinding(self.name.clone(), definition));
+        }
+        self.delete_exchange_if_unused(topology, source);
+    }
+
+    /// What is kept of a binding: nothing unless both ends are durable.
+    fn binding_definition(
+        &self,
+        source: &Exchange,
+        binding: &Binding<Destination>,
+    ) -> Option<BindingDefinition> {
+        self.definitions.as_ref()?;
+        let destination = &binding.destination;
+        (source.options.durable && destination.is_durable()).then(|| BindingDefinition {
+            source: source.name.clone(),
+            kind: destination.kind(),
+            destination: destination.name().clone(),
+            key: binding.key.to_vec(),
+            arguments: binding.arguments.clone(),
+        })
+    }
+
+    fn record(&self, topology: &mut Topology, change: Change) {
+        if let Some(definitions) = &self.definitions {
+            topology.last_change = definitions.record(change);
+        }
     }
 
     /// Deletes a queue with its bindings; returns how many messages were ready.
@@ -144,6 +263,9 @@ impl Vhost {
         self.queues.remove_if(&queue.name, |_, current| current.id == queue.id);
         topology.forget_exclusive(queue);
         self.remove_bindings_to(topology, &Destination::Queue(Arc::clone(queue)));
+        if queue.options.durable {
+            self.record(topology, Change::DeleteQueue(self.name.clone(), queue.name.clone()));
+        }
         Ok(ready)
     }
 
@@ -156,14 +278,28 @@ impl Vhost {
         );
         for binding in router.bindings() {
             topology.forget_source(&binding.destination, exchange);
+            if let Some(definition) = self.binding_definition(exchange, binding) {
+                self.record(topology, Change::DeleteBinding(self.name.clone(), definition));
+            }
         }
         self.remove_bindings_to(topology, &Destination::Exchange(Arc::clone(exchange)));
+        if exchange.options.durable {
+            self.record(topology, Change::DeleteExchange(self.name.clone(), exchange.name.clone()));
+        }
     }
 
     /// Removes all bindings to what has gone; exchanges that live for their bindings go too.
     fn remove_bindings_to(&self, topology: &mut Topology, destination: &Destination) {
         let Some(sources) = topology.sources.remove(&destination.id()) else { return };
         for source in sources.into_values() {
+            let definitions: Vec<_> = {
+                let router = source.router.read();
+                let bindings = router.bindings_to(destination);
+                bindings.filter_map(|binding| self.binding_definition(&source, binding)).collect()
+            };
+            for definition in definitions {
+                self.record(topology, Change::DeleteBinding(self.name.clone(), definition));
+            }
             let removed = source.router.write().remove_destination(destination);
             if removed > 0 {
                 self.delete_exchange_if_unused(topology, &source);
@@ -224,8 +360,13 @@ fn predeclared(kind: ExchangeType, name: &str) -> ExchangeOptions {
 }
 
 impl Topology {
-    /// A binding from `source` to `destination` has been made.
-    pub(super) fn remember_source(&mut self, destination: &Destination, source: &Arc<Exchange>) {
+    /// The last change to what is durable: once it is on disk, everything before it is.
+    pub(super) fn last_change(&self) -> Position {
+        self.last_change
+    }
+
+    /// There may be a binding from `source` to `destination`.
+    fn remember_source(&mut self, destination: &Destination, source: &Arc<Exchange>) {
         let sources = self.sources.entry(destination.id()).or_default();
         sources.entry(source.id).or_insert_with(|| Arc::clone(source));
     }
@@ -255,8 +396,10 @@ impl Host for Surroundings {
         self.timers.arm(at, Weak::clone(&self.vhost), Arc::downgrade(queue));
     }
 
-    fn dropped(&self, queue: &Queue, dropped: Vec<Dropped>) {
-        tracing::trace!(queue = %queue.name, count = dropped.len(), "messages dropped");
+    fn dropped(&self, queue: &Queue, dropped: Vec<Dropped>, now: Timestamp) {
+        if let Some(vhost) = self.vhost.upgrade() {
+            dead_letter::carry(&vhost, queue, dropped, now);
+        }
     }
 
     fn account(&self, octets: i64) {

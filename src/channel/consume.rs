@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lepus_protocol::method::basic;
-use lepus_protocol::{FieldTable, FieldValue, ReplyCode, ShortString};
+use lepus_protocol::{FieldTable, ReplyCode, ShortString};
 
 use super::Channel;
 use super::consumer::Consumer;
@@ -11,6 +11,7 @@ use super::publish::not_implemented;
 use crate::clock::Timestamp;
 use crate::exception::{ChannelException, ConnectionException, Exception};
 use crate::name::{Name, REPLY_TO};
+use crate::queue::arguments::expected_integer;
 use crate::queue::{Queue, Subscription};
 
 /// Prefix of consumer tags that the broker makes up (RabbitMQ).
@@ -51,13 +52,19 @@ impl Channel {
         } else {
             self.context.session.queue_to_consume(&name)?
         };
+        let priority = priority(&consume.arguments).map_err(|reason| {
+            let entity = self.context.session.queue_text(&queue.name);
+            ChannelException::precondition_failed(format_args!(
+                "invalid arg 'x-priority' for {entity}: {reason}"
+            ))
+        })?;
         let consumer =
             Consumer::new(tag.clone(), consume.no_ack, Arc::clone(&self.deliveries), self.context.clock);
         let subscription = Subscription {
             outlet: Arc::<Consumer>::clone(&consumer),
             no_ack: consume.no_ack,
             exclusive: consume.exclusive,
-            priority: priority(&consume.arguments)?,
+            priority,
             prefetch: self.prefetch,
         };
         let id = self.context.session.subscribe(&queue, subscription, now)?;
@@ -136,14 +143,11 @@ impl Channel {
 }
 
 /// `x-priority` (RabbitMQ): any integer.
-fn priority(arguments: &FieldTable) -> Result<i64, ChannelException> {
-    let Some(value) = arguments.get("x-priority") else { return Ok(0) };
-    value.as_integer().ok_or_else(|| {
-        ChannelException::precondition_failed(format_args!(
-            "invalid arg 'x-priority' for consumer: {{unacceptable_type,{}}}",
-            FieldValue::type_name(value)
-        ))
-    })
+fn priority(arguments: &FieldTable) -> Result<i64, String> {
+    match arguments.get("x-priority") {
+        None => Ok(0),
+        Some(value) => value.as_integer().ok_or_else(|| expected_integer(value)),
+    }
 }
 
 fn not_allowed(explanation: impl std::fmt::Display) -> Exception {

@@ -48,6 +48,11 @@ impl PublishTo {
 }
 
 impl Content {
+    /// Whether a publish is under way.
+    pub(super) fn is_due(&self) -> bool {
+        !matches!(self, Self::Idle)
+    }
+
     /// Whether a method may come now.
     pub(super) fn check_method(&self) -> Result<(), ConnectionException> {
         match self {

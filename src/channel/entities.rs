@@ -1,7 +1,7 @@
 //! Exchanges, queues and bindings by method (§1.6, §1.7).
 
 use lepus_protocol::method::{exchange, queue};
-use lepus_protocol::{ShortStr, ShortString};
+use lepus_protocol::{Method, ShortStr, ShortString};
 
 use super::Channel;
 use crate::broker::{Bind, BindTo, DeleteOnly, ExchangeDeclaration, QueueDeclaration};
@@ -39,14 +39,14 @@ impl Channel {
                 arguments: declare.arguments,
             })?;
         }
-        self.reply_unless(declare.no_wait, exchange::DeclareOk);
+        self.answer_unless(declare.no_wait, exchange::DeclareOk);
         Ok(())
     }
 
     fn delete_exchange(&self, delete: &exchange::Delete<'_>) -> Result<(), Exception> {
         let name = self.exchange_name(delete.exchange)?;
         self.context.session.delete_exchange(&name, delete.if_unused)?;
-        self.reply_unless(delete.no_wait, exchange::DeleteOk);
+        self.answer_unless(delete.no_wait, exchange::DeleteOk);
         Ok(())
     }
 
@@ -57,18 +57,18 @@ impl Channel {
             key: bind.routing_key.as_bytes().into(),
             arguments: bind.arguments,
         })?;
-        self.reply_unless(bind.no_wait, exchange::BindOk);
+        self.answer_unless(bind.no_wait, exchange::BindOk);
         Ok(())
     }
 
     fn unbind_exchange(&self, unbind: exchange::Unbind<'_>) -> Result<(), Exception> {
-        self.context.session.unbind(&Bind {
+        self.context.session.unbind(Bind {
             source: self.exchange_name(unbind.source)?,
             destination: BindTo::Exchange(self.exchange_name(unbind.destination)?),
             key: unbind.routing_key.as_bytes().into(),
             arguments: unbind.arguments,
         })?;
-        self.reply_unless(unbind.no_wait, exchange::UnbindOk);
+        self.answer_unless(unbind.no_wait, exchange::UnbindOk);
         Ok(())
     }
 
@@ -91,7 +91,6 @@ impl Channel {
     fn declare_queue(&mut self, declare: queue::Declare<'_>, now: Timestamp) -> Result<(), Exception> {
         let asked = name(declare.queue, "queue")?;
         let (name, counts) = if declare.passive || asked.as_str().starts_with(REPLY_TO) {
-            let asked = self.queue_name(declare.queue)?;
             let counts = self.context.session.find_queue(&asked, now)?;
             (asked, counts)
         } else {
@@ -105,7 +104,7 @@ impl Channel {
             self.context.session.declare_queue(declaration, now)?
         };
         self.last_queue = Some(name.clone());
-        self.reply_unless(declare.no_wait, declare_ok(&name, counts));
+        self.answer_unless(declare.no_wait, declare_ok(&name, counts));
         Ok(())
     }
 
@@ -117,19 +116,19 @@ impl Channel {
             destination: BindTo::Queue(queue),
             arguments: bind.arguments,
         })?;
-        self.reply_unless(bind.no_wait, queue::BindOk);
+        self.answer_unless(bind.no_wait, queue::BindOk);
         Ok(())
     }
 
     fn unbind_queue(&self, unbind: queue::Unbind<'_>) -> Result<(), Exception> {
         let queue = self.queue_name(unbind.queue)?;
-        self.context.session.unbind(&Bind {
+        self.context.session.unbind(Bind {
             source: self.exchange_name(unbind.exchange)?,
             key: binding_key(unbind.queue, unbind.routing_key, &queue).as_bytes().into(),
             destination: BindTo::Queue(queue),
             arguments: unbind.arguments,
         })?;
-        self.reply(queue::UnbindOk);
+        self.answer_unless(false, queue::UnbindOk);
         Ok(())
     }
 
@@ -137,7 +136,7 @@ impl Channel {
         let name = self.queue_name(purge.queue)?;
         let count = self.context.session.purge_queue(&name, now)?;
         let message_count = u32::try_from(count).unwrap_or(u32::MAX);
-        self.reply_unless(purge.no_wait, queue::PurgeOk { message_count });
+        self.answer_unless(purge.no_wait, queue::PurgeOk { message_count });
         Ok(())
     }
 
@@ -146,8 +145,16 @@ impl Channel {
         let only = DeleteOnly { if_unused: delete.if_unused, if_empty: delete.if_empty };
         let count = self.context.session.delete_queue(&name, only, now)?;
         let message_count = u32::try_from(count).unwrap_or(u32::MAX);
-        self.reply_unless(delete.no_wait, queue::DeleteOk { message_count });
+        self.answer_unless(delete.no_wait, queue::DeleteOk { message_count });
         Ok(())
+    }
+
+    /// Answers a change of the topology. The answer waits in the buffer until the change is on disk.
+    fn answer_unless<'m>(&self, no_wait: bool, method: impl Into<Method<'m>>) {
+        if self.context.session.undurable().is_some() {
+            self.context.outbound.hold();
+        }
+        self.reply_unless(no_wait, method);
     }
 
     /// The queue that a method names; empty is the last one declared on the channel (§1.7.2.3).

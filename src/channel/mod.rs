@@ -138,6 +138,11 @@ impl Channel {
         self.on_body(octets, now)
     }
 
+    /// Whether a publish is under way: then errors are about it, whatever frame comes.
+    pub fn awaits_content(&self) -> bool {
+        self.content.is_due()
+    }
+
     fn on_basic(&mut self, method: basic::Method<'_>, now: Timestamp) -> Result<(), Exception> {
         match method {
             basic::Method::Publish(publish) => self.publish(&publish),

@@ -80,7 +80,7 @@ impl Channel {
         let size_max = self.context.limits.message_size_max;
         if header.body_size > size_max {
             return Err(ChannelException::precondition_failed(format_args!(
-                "message size {} is larger than max size {size_max}",
+                "message size {} is larger than configured max size {size_max}",
                 header.body_size
             ))
             .into());
@@ -94,6 +94,7 @@ impl Channel {
             persistent: asked.persistent,
             priority: asked.priority,
             ttl_ms: asked.ttl_ms,
+            dead_letter: false,
         };
         let builder = MessageBuilder::new(&envelope, usize::try_from(header.body_size).unwrap_or(usize::MAX));
         let publication =

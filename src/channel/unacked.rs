@@ -107,7 +107,7 @@ mod tests {
 
     impl Host for Nobody {
         fn arm(&self, _: &Arc<Queue>, _: Timestamp) {}
-        fn dropped(&self, _: &Queue, _: Vec<Dropped>) {}
+        fn dropped(&self, _: &Queue, _: Vec<Dropped>, _: Timestamp) {}
         fn account(&self, _: i64) {}
     }
 

@@ -18,7 +18,7 @@ pub(super) struct Arguments {
     #[arg(long, env = "LEPUS_LISTEN", value_delimiter = ',', default_value = "127.0.0.1:5672")]
     listen: Vec<SocketAddr>,
 
-    /// Directory of the broker's data.
+    /// Directory of the broker's data; made if it is not there.
     #[arg(long, env = "LEPUS_DATA_DIR", default_value = "data")]
     data_dir: PathBuf,
 
@@ -58,7 +58,7 @@ impl From<Arguments> for Config {
     fn from(arguments: Arguments) -> Self {
         let mut config = Self {
             listen: arguments.listen,
-            data_dir: arguments.data_dir,
+            data_dir: Some(arguments.data_dir),
             identity: match arguments.identity {
                 IdentityArgument::Rabbitmq => Identity::RabbitMq,
                 IdentityArgument::Lepus => Identity::Lepus,

@@ -15,8 +15,8 @@ const COMPATIBLE_VERSION: &str = "4.0.5";
 pub struct Config {
     /// Addresses to listen on.
     pub listen: Vec<SocketAddr>,
-    /// Where messages and definitions will be kept. Nothing is kept yet: all state is in memory.
-    pub data_dir: PathBuf,
+    /// Where durable definitions are kept; `None`: nowhere, all is in memory.
+    pub data_dir: Option<PathBuf>,
     /// How the broker presents itself to clients.
     pub identity: Identity,
     /// Limits of a connection.
@@ -80,7 +80,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, AMQP_PORT))],
-            data_dir: PathBuf::from("data"),
+            data_dir: None,
             identity: Identity::default(),
             limits: ConnectionLimits::default(),
             anonymous: true,

@@ -11,6 +11,9 @@ use crate::channel::Channel;
 use crate::clock::Timestamp;
 use crate::exception::{ChannelException, ConnectionException, Exception};
 
+/// The method that content belongs to.
+const PUBLISH: (ClassId, MethodId) = (basic::Publish::CLASS, basic::Publish::ID);
+
 impl Connection {
     /// Carries out every whole frame in `octets`; adds to `consumed` as it goes. Never waits.
     pub(super) fn on_octets(
@@ -101,8 +104,9 @@ impl Connection {
             }
             Some(Slot::Closing) => Ok(Outcome::Continue),
             Some(Slot::Open(channel)) => {
+                let blamed = if channel.awaits_content() { PUBLISH } else { (class_id, method_id) };
                 let result = channel.on_method(method, now);
-                self.conclude(id, result, class_id, method_id, now)
+                self.conclude(id, result, blamed, now)
             }
         }
     }
@@ -174,11 +178,12 @@ impl Connection {
             }
             Some(Slot::Closing) => Ok(Outcome::Continue),
             Some(Slot::Open(channel)) => {
+                let blamed = if channel.awaits_content() { PUBLISH } else { (ClassId::NONE, MethodId::NONE) };
                 let result = content(channel);
                 if self.publishing.last() != Some(&id) {
                     self.publishing.push(id);
                 }
-                self.conclude(id, result, basic::Publish::CLASS, basic::Publish::ID, now)
+                self.conclude(id, result, blamed, now)
             }
         }
     }
@@ -188,8 +193,7 @@ impl Connection {
         &mut self,
         id: ChannelId,
         result: Result<(), Exception>,
-        class: ClassId,
-        method: MethodId,
+        (class, method): (ClassId, MethodId),
         now: Timestamp,
     ) -> Result<Outcome, Failure> {
         match result {

@@ -155,10 +155,13 @@ fn on_frame(state: Handshake, frame: Frame<'_>, terms: &Terms<'_>) -> Result<Ste
     if matches!(method, connection::Method::Close(_)) {
         return Err(Failed::Gone);
     }
-    // RabbitMQ blames connection.tune for what tune-ok gets wrong.
-    let blamed =
-        if matches!(method, connection::Method::TuneOk(_)) { connection::Tune::ID } else { method_id };
-    state.on_method(method, terms).map_err(|refusal| Failed::Refused(refusal, class_id, blamed))
+    // RabbitMQ blames nothing for a login that is refused, and connection.tune for what tune-ok gets wrong.
+    let (class_id, method_id) = match method_id {
+        connection::StartOk::ID => (ClassId::NONE, MethodId::NONE),
+        connection::TuneOk::ID => (class_id, connection::Tune::ID),
+        method_id => (class_id, method_id),
+    };
+    state.on_method(method, terms).map_err(|refusal| Failed::Refused(refusal, class_id, method_id))
 }
 
 async fn read<R: AsyncRead + Unpin>(input: &mut Input<R>) -> Result<(), Failed> {

@@ -128,7 +128,7 @@ impl Connection {
         let outbound = Arc::new(Outbound::new());
         let capability = |name| has_capability(&opened.client.properties, name);
         let context = Context {
-            session: Session { vhost: opened.vhost, user: Arc::clone(&opened.client.user), connection: id },
+            session: Session::new(opened.vhost, Arc::clone(&opened.client.user), id),
             outbound: Arc::clone(&outbound),
             frame_max: opened.tuning.frame_max,
             clock: settings.broker.clock,

@@ -103,7 +103,9 @@ impl Connection {
 
     async fn serve<R: AsyncRead + Unpin>(&mut self, line: &mut Line<R>) {
         loop {
-            match self.carry_out(line) {
+            let outcome = self.carry_out(line);
+            self.let_answers_go().await;
+            match outcome {
                 Ok(Outcome::Continue) => {}
                 Ok(Outcome::ClosedByClient) => {
                     // RabbitMQ: exclusive queues are gone before the client hears that it is closed.
@@ -139,6 +141,12 @@ impl Connection {
         line.input.consume(consumed);
         self.flush();
         outcome
+    }
+
+    /// Answers that were held back go out once what they say is on disk.
+    async fn let_answers_go(&self) {
+        self.context.session.durable().await;
+        self.outbound.release();
     }
 
     /// Waits for the next thing to happen.

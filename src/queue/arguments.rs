@@ -3,6 +3,7 @@
 use lepus_protocol::{FieldTable, FieldValue};
 
 use super::limits::{Limits, Overflow};
+use crate::name::Name;
 
 /// Ten years in milliseconds: RabbitMQ's upper bound of every time to live.
 pub const TTL_MAX_MS: i64 = 10 * 365 * 24 * 3600 * 1000;
@@ -34,7 +35,6 @@ type Check = fn(&FieldValue, &FieldTable) -> Result<(), String>;
 const CHECKS: &[(&str, Check)] = &[
     ("x-expires", check_expires),
     ("x-message-ttl", check_message_ttl),
-    ("x-dead-letter-exchange", check_string),
     ("x-dead-letter-routing-key", check_dead_letter_routing_key),
     ("x-max-length", check_non_negative),
     ("x-max-length-bytes", check_non_negative),
@@ -53,6 +53,17 @@ pub struct QueueArguments {
     pub limits: Limits,
     /// `x-single-active-consumer`.
     pub single_active_consumer: bool,
+    /// Where dropped messages go.
+    pub dead_letter: Option<DeadLetterTarget>,
+}
+
+/// `x-dead-letter-exchange` and `x-dead-letter-routing-key`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetterTarget {
+    /// The exchange; it need not exist.
+    pub exchange: Name,
+    /// The routing key, if not the message's own.
+    pub routing_key: Option<Vec<u8>>,
 }
 
 /// An argument that cannot be accepted.
@@ -80,11 +91,13 @@ impl QueueArguments {
             length_max: number(&raw, "x-max-length"),
             bytes_max: number(&raw, "x-max-length-bytes"),
             overflow: overflow(&raw),
+            priority_max: number(&raw, "x-max-priority").and_then(|max| u8::try_from(max).ok()),
             idle_ms: number(&raw, "x-expires"),
         };
         let single_active_consumer =
             raw.get("x-single-active-consumer").and_then(FieldValue::as_bool).unwrap_or(false);
-        Ok(Self { raw, limits, single_active_consumer })
+        let dead_letter = dead_letter(&raw);
+        Ok(Self { raw, limits, single_active_consumer, dead_letter })
     }
 
     /// The arguments as they were declared.
@@ -114,7 +127,7 @@ impl QueueArguments {
 pub struct ArgumentMismatch {
     /// Its name.
     pub key: &'static str,
-    /// How it was declared now, for a text: `the value '10' of type 'signedint'`, or `none`.
+    /// How it was declared now, for a text: `'10'`, or `the value '10' of type 'signedint'` against `none`.
     pub received: String,
     /// How it stands, likewise.
     pub current: String,
@@ -138,6 +151,7 @@ pub fn compare(
     if equal {
         return Ok(());
     }
+    let in_words = if current.is_some() && received.is_some() { in_short } else { in_full };
     Err(ArgumentMismatch { key, received: in_words(received), current: in_words(current) })
 }
 
@@ -160,7 +174,13 @@ fn same_value(current: &FieldValue, received: &FieldValue) -> bool {
     }
 }
 
-fn in_words(value: Option<&FieldValue>) -> String {
+/// RabbitMQ's words where both declarations have the argument.
+fn in_short(value: Option<&FieldValue>) -> String {
+    format!("'{}'", value.map(plain).unwrap_or_default())
+}
+
+/// RabbitMQ's words where one of them does not.
+fn in_full(value: Option<&FieldValue>) -> String {
     value.map_or_else(
         || "none".to_owned(),
         |value| format!("the value '{}' of type '{}'", plain(value), value.type_name()),
@@ -182,15 +202,27 @@ fn number(raw: &FieldTable, key: &str) -> Option<u64> {
     raw.get(key).and_then(FieldValue::as_integer).and_then(|value| u64::try_from(value).ok())
 }
 
+fn dead_letter(raw: &FieldTable) -> Option<DeadLetterTarget> {
+    let exchange = Name::from(raw.get("x-dead-letter-exchange")?.as_str()?);
+    let routing_key = raw.get("x-dead-letter-routing-key").and_then(FieldValue::as_str);
+    Some(DeadLetterTarget { exchange, routing_key: routing_key.map(|key| key.as_bytes().to_vec()) })
+}
+
 fn overflow(raw: &FieldTable) -> Overflow {
     match raw.get("x-overflow").and_then(FieldValue::as_str) {
-        Some("reject-publish" | "reject-publish-dlx") => Overflow::RejectPublish,
+        Some("reject-publish") => Overflow::RejectPublish,
+        Some("reject-publish-dlx") => Overflow::RejectPublishDlx,
         _ => Overflow::DropHead,
     }
 }
 
 fn integer(value: &FieldValue) -> Result<i64, String> {
-    value.as_integer().ok_or_else(|| unacceptable_type(value))
+    value.as_integer().ok_or_else(|| expected_integer(value))
+}
+
+/// Why something that is to be a number is none, in RabbitMQ's words.
+pub fn expected_integer(value: &FieldValue) -> String {
+    format!("\"expected integer, got {}\"", value.type_name())
 }
 
 fn unacceptable_type(value: &FieldValue) -> String {
@@ -207,7 +239,7 @@ fn check_non_negative(value: &FieldValue, _: &FieldTable) -> Result<(), String> 
 fn check_message_ttl(value: &FieldValue, arguments: &FieldTable) -> Result<(), String> {
     check_non_negative(value, arguments)?;
     match integer(value)? {
-        large if large > TTL_MAX_MS => Err(format!("{{value_too_big,{large}}}")),
+        large if large > TTL_MAX_MS => Err(format!("{{value_too_large,{large}}}")),
         _ => Ok(()),
     }
 }
@@ -284,7 +316,7 @@ mod tests {
     #[test]
     fn bad_values_are_refused_in_rabbitmqs_words() {
         assert_eq!(reason("x-message-ttl", -1), "{value_negative,-1}");
-        assert_eq!(reason("x-message-ttl", "10"), "{unacceptable_type,longstr}");
+        assert_eq!(reason("x-message-ttl", "10"), "\"expected integer, got longstr\"");
         assert_eq!(reason("x-expires", 0), "{value_zero,0}");
         assert_eq!(reason("x-max-priority", 256), "{max_value_exceeded,256}");
         assert_eq!(reason("x-overflow", "drop"), "invalid_overflow");

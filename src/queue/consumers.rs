@@ -85,7 +85,9 @@ impl Consumers {
     /// # Errors
     /// When exclusive use is asked for or held (§1.8.3.3: exclusive).
     pub fn add(&mut self, subscription: Subscription) -> Result<ConsumerId, ExclusiveClash> {
-        if self.exclusive || (subscription.exclusive && !self.by_id.is_empty()) {
+        // RabbitMQ: a single active consumer has the queue to itself already.
+        let shared = self.single_active || !self.by_id.is_empty();
+        if self.exclusive || (subscription.exclusive && shared) {
             return Err(ExclusiveClash);
         }
         self.exclusive = subscription.exclusive;

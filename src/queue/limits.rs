@@ -10,6 +10,8 @@ pub enum Overflow {
     DropHead,
     /// The arrival is refused; its publisher gets a nack.
     RejectPublish,
+    /// As `RejectPublish`, and the arrival is dead-lettered.
+    RejectPublishDlx,
 }
 
 /// A queue's limits, from its arguments.
@@ -23,6 +25,8 @@ pub struct Limits {
     pub bytes_max: Option<u64>,
     /// `x-overflow`.
     pub overflow: Overflow,
+    /// `x-max-priority`: the highest priority that is told apart.
+    pub priority_max: Option<u8>,
     /// `x-expires`: the queue lease in milliseconds.
     pub idle_ms: Option<u64>,
 }
@@ -31,6 +35,11 @@ impl Limits {
     /// Whether `length` ready messages with `bytes` octets of bodies are too many.
     pub fn is_exceeded_by(&self, length: u64, bytes: u64) -> bool {
         self.length_max.is_some_and(|max| length > max) || self.bytes_max.is_some_and(|max| bytes > max)
+    }
+
+    /// The message's priority in this queue: none is the lowest, more than the highest is the highest (RabbitMQ).
+    pub fn priority_of(&self, message: &Message) -> u8 {
+        self.priority_max.map_or(0, |max| message.priority().min(max))
     }
 
     /// The smaller of the queue's and the message's time to live, in milliseconds.

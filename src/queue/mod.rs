@@ -346,11 +346,11 @@ impl Queue {
             after.arm = self.rearm(&mut inner, now);
             result
         };
-        self.follow_up(after);
+        self.follow_up(after, now);
         result
     }
 
-    fn follow_up(self: &Arc<Self>, after: Aftermath) {
+    fn follow_up(self: &Arc<Self>, after: Aftermath, now: Timestamp) {
         for outlet in &after.wakes {
             outlet.wake();
         }
@@ -361,7 +361,7 @@ impl Queue {
             self.host.arm(self, at);
         }
         if !after.effects.dropped.is_empty() {
-            self.host.dropped(self, after.effects.dropped);
+            self.host.dropped(self, after.effects.dropped, now);
         }
     }
 

@@ -42,7 +42,7 @@ pub trait Host: Send + Sync {
     fn arm(&self, queue: &Arc<Queue>, at: Timestamp);
 
     /// Messages left the queue without being settled by a consumer.
-    fn dropped(&self, queue: &Queue, dropped: Vec<Dropped>);
+    fn dropped(&self, queue: &Queue, dropped: Vec<Dropped>, now: Timestamp);
 
     /// The queue's share of memory has changed by so many octets.
     fn account(&self, octets: i64);

@@ -23,75 +23,155 @@ pub struct Entry {
     pub seq: Seq,
     /// The message.
     pub message: Message,
+    /// Its priority: 0 in a queue that has none (RabbitMQ's `x-max-priority`).
+    pub priority: u8,
     /// When it expires, if ever.
     pub expires: Option<Timestamp>,
     /// How often it has been given to a consumer.
     pub deliveries: u32,
 }
 
-/// Ready messages. Arrivals go to the tail; what comes back from a consumer goes to its original place.
+/// Ready messages, by priority and then by place.
+///
+/// A queue without priorities has one level. Which levels hold anything is a bit each, so that the cost of the next
+/// message does not depend on their number.
+#[derive(Debug, Default)]
+pub struct Ready {
+    levels: Vec<Level>,
+    /// A bit for each level that is not empty.
+    occupied: [u64; 4],
+    len: usize,
+    body_bytes: u64,
+}
+
+/// One priority. Arrivals go to the tail; what comes back from a consumer goes to its original place.
 ///
 /// ```text
 ///   returned (by seq)   fresh (by seq)
 ///   [3] [7]             [9] [10] [11] ...     head = the smaller of the two fronts
 /// ```
 #[derive(Debug, Default)]
-pub struct Ready {
+struct Level {
     fresh: VecDeque<Entry>,
     returned: BTreeMap<Seq, Entry>,
-    body_bytes: u64,
 }
 
 impl Ready {
     /// Appends an arrival; its seq is greater than any before.
     pub fn push(&mut self, entry: Entry) {
-        self.body_bytes += body_len(&entry);
-        self.fresh.push_back(entry);
+        self.level_for(&entry).fresh.push_back(entry);
     }
 
     /// Puts a message back to its original place.
     pub fn put_back(&mut self, entry: Entry) {
-        self.body_bytes += body_len(&entry);
-        self.returned.insert(entry.seq, entry);
+        self.level_for(&entry).returned.insert(entry.seq, entry);
     }
 
     /// The next message to deliver.
     pub fn head(&self) -> Option<&Entry> {
+        self.levels.get(self.highest()?)?.head()
+    }
+
+    /// Takes the next message to deliver.
+    pub fn pop(&mut self) -> Option<Entry> {
+        self.pop_from(self.highest()?)
+    }
+
+    /// Takes a message whose time is over, if one stands at the head of a level (RabbitMQ: only there).
+    pub fn pop_expired(&mut self, is_over: impl Fn(Timestamp) -> bool) -> Option<Entry> {
+        let is_over = |level: usize| self.expiry_at(level).is_some_and(&is_over);
+        let expired = self.occupied_levels().find(|level| is_over(*level))?;
+        self.pop_from(expired)
+    }
+
+    /// When the first head of a level expires.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        self.occupied_levels().filter_map(|level| self.expiry_at(level)).min()
+    }
+
+    /// Number of messages.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Octets of all bodies (what `x-max-length-bytes` counts).
+    pub fn body_bytes(&self) -> u64 {
+        self.body_bytes
+    }
+
+    /// Counts the entry in and returns its level.
+    fn level_for(&mut self, entry: &Entry) -> &mut Level {
+        self.body_bytes += body_len(entry);
+        self.len += 1;
+        let level = usize::from(entry.priority);
+        if let Some(word) = self.occupied.get_mut(level / 64) {
+            *word |= 1 << (level % 64);
+        }
+        if level >= self.levels.len() {
+            self.levels.resize_with(level + 1, Level::default);
+        }
+        #[expect(clippy::indexing_slicing, reason = "resized to hold it just above")]
+        &mut self.levels[level]
+    }
+
+    fn pop_from(&mut self, level: usize) -> Option<Entry> {
+        let levels = self.levels.get_mut(level)?;
+        let entry = levels.pop()?;
+        if levels.is_empty()
+            && let Some(word) = self.occupied.get_mut(level / 64)
+        {
+            *word &= !(1 << (level % 64));
+        }
+        self.body_bytes -= body_len(&entry);
+        self.len -= 1;
+        Some(entry)
+    }
+
+    fn highest(&self) -> Option<usize> {
+        let at = self.occupied.iter().rposition(|word| *word != 0)?;
+        Some(at * 64 + self.occupied.get(at)?.ilog2() as usize)
+    }
+
+    /// Levels that hold something, the highest first.
+    fn occupied_levels(&self) -> impl Iterator<Item = usize> {
+        let holds =
+            |level: &usize| self.occupied.get(level / 64).is_some_and(|word| word >> (level % 64) & 1 == 1);
+        (0..self.levels.len()).rev().filter(holds)
+    }
+
+    fn expiry_at(&self, level: usize) -> Option<Timestamp> {
+        self.levels.get(level)?.head()?.expires
+    }
+}
+
+impl Level {
+    fn head(&self) -> Option<&Entry> {
         match (self.returned.values().next(), self.fresh.front()) {
             (Some(returned), Some(fresh)) => Some(if returned.seq < fresh.seq { returned } else { fresh }),
             (returned, fresh) => returned.or(fresh),
         }
     }
 
-    /// Takes the next message to deliver.
-    pub fn pop(&mut self) -> Option<Entry> {
+    fn pop(&mut self) -> Option<Entry> {
         let returned_first = match (self.returned.keys().next(), self.fresh.front()) {
             (Some(returned), Some(fresh)) => *returned < fresh.seq,
             (returned, _) => returned.is_some(),
         };
-        let entry = if returned_first {
-            self.returned.pop_first().map(|(_, entry)| entry)
-        } else {
-            self.fresh.pop_front()
-        }?;
-        self.body_bytes -= body_len(&entry);
+        if returned_first {
+            return self.returned.pop_first().map(|(_, entry)| entry);
+        }
+        let entry = self.fresh.pop_front();
         self.release_memory();
-        Some(entry)
+        entry
     }
 
-    /// Number of messages.
-    pub fn len(&self) -> usize {
-        self.fresh.len() + self.returned.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.fresh.is_empty() && self.returned.is_empty()
-    }
-
-    /// Octets of all bodies (what `x-max-length-bytes` counts).
-    pub fn body_bytes(&self) -> u64 {
-        self.body_bytes
     }
 
     /// Memory follows the backlog down: a queue that was long once does not stay large.
@@ -115,7 +195,7 @@ mod tests {
 
     fn entry(seq: u64) -> Entry {
         let message = Message::new(&Envelope::default(), b"four");
-        Entry { seq: Seq::new(seq), message, expires: None, deliveries: 0 }
+        Entry { seq: Seq::new(seq), message, priority: 0, expires: None, deliveries: 0 }
     }
 
     fn drain(ready: &mut Ready) -> Vec<u64> {
@@ -138,6 +218,30 @@ mod tests {
     }
 
     #[test]
+    fn a_higher_priority_comes_first_and_a_returned_message_keeps_its_place() {
+        let mut ready = Ready::default();
+        for (seq, priority) in [(1, 0), (2, 255), (3, 64), (4, 255)] {
+            ready.push(Entry { priority, ..entry(seq) });
+        }
+        let first = ready.pop().unwrap();
+        assert_eq!(first.seq, Seq::new(2));
+        ready.put_back(first);
+        assert_eq!(drain(&mut ready), [2, 4, 3, 1]);
+        assert!(ready.is_empty() && ready.head().is_none());
+    }
+
+    #[test]
+    fn expiry_is_found_at_the_head_of_every_level() {
+        let mut ready = Ready::default();
+        let at = Timestamp::from_millis;
+        ready.push(Entry { priority: 5, expires: Some(at(90)), ..entry(1) });
+        ready.push(Entry { priority: 1, expires: Some(at(10)), ..entry(2) });
+        assert_eq!(ready.deadline(), Some(at(10)));
+        assert_eq!(ready.pop_expired(|expires| expires <= at(10)).unwrap().seq, Seq::new(2));
+        assert!(ready.pop_expired(|expires| expires <= at(10)).is_none());
+    }
+
+    #[test]
     fn body_bytes_follow_what_waits() {
         let mut ready = Ready::default();
         ready.push(entry(1));
@@ -155,6 +259,6 @@ mod tests {
             ready.push(entry(seq));
         }
         drain(&mut ready);
-        assert!(ready.fresh.capacity() <= 2048, "{}", ready.fresh.capacity());
+        assert!(ready.levels[0].fresh.capacity() <= 2048);
     }
 }

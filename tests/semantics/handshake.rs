@@ -174,7 +174,7 @@ async fn tune_ok_beyond_the_limits_is_530() {
     let cases = [
         ("frame-max", 100, "frame_max = 100 is lower than the minimum allowed value (4096)"),
         ("frame-max", 131_073, "frame_max = 131073 is higher than the maximum allowed value (131072)"),
-        ("frame-max", 0, "frame_max = 0 (no limit) is higher than the maximum allowed value (131072)"),
+        ("frame-max", 0, "frame_max = 0 is higher than the maximum allowed value (131072)"),
         ("channel-max", 2048, "channel_max = 2048 is higher than the maximum allowed value (2047)"),
         ("channel-max", 0, "channel_max = 0 (no limit) is higher than the maximum allowed value (2047)"),
     ];
@@ -188,7 +188,9 @@ async fn tune_ok_beyond_the_limits_is_530() {
             peer.expect_eof().await;
             continue;
         }
-        peer.expect_hard_error(0, tune_ok(&tune).set(field, value), 530, &text).await;
+        peer.send(0, tune_ok(&tune).set(field, value)).await;
+        // RabbitMQ blames its own connection.tune.
+        peer.expect_connection_close(530, &text, (10, 30)).await;
     }
 }
 

@@ -17,6 +17,7 @@ mod alarms;
 mod arguments;
 mod bindings;
 mod consume;
+mod dead_letters;
 mod errors;
 mod exchanges;
 mod frames;

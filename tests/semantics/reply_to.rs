@@ -50,16 +50,20 @@ async fn replies_are_confirmed() {
 }
 
 #[tokio::test]
-async fn a_mandatory_reply_is_delivered_and_counts_as_not_routed() {
-    // RabbitMQ: a reply's address is not a queue.
+async fn a_mandatory_reply_that_is_delivered_is_not_returned() {
+    // RabbitMQ 3.10: it is returned as well, although it arrived; releases that route replies to a queue do not.
     let broker = Broker::start().await;
     let mut peer = broker.channel().await;
     peer.call(1, listen()).await;
     let (address, _) = request(&mut peer).await;
     let mut server = broker.channel().await;
+    if broker.is_rabbitmq_3() {
+        return;
+    }
     server.publish(1, publish("", &address, "pong").flag("mandatory")).await;
-    server.expect_return(1, 312, "NO_ROUTE").await;
     peer.expect_delivery(1, "pong").await;
+    // The next answer is not a return.
+    server.call(1, qos(1)).await;
 }
 
 #[tokio::test]

@@ -55,7 +55,7 @@ pub struct Dropped {
     pub reason: DropReason,
 }
 
-/// Why a message was dropped (RabbitMQ's names for dead letters).
+/// Why a message was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DropReason {
     /// Its time to live is over.
@@ -64,6 +64,17 @@ pub enum DropReason {
     MaxLength,
     /// A consumer refused it without requeue.
     Rejected,
+}
+
+impl DropReason {
+    /// RabbitMQ's name, in the header `x-death`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::MaxLength => "maxlen",
+            Self::Rejected => "rejected",
+        }
+    }
 }
 
 /// The state machine.
@@ -94,14 +105,18 @@ impl State {
     }
 
     fn enqueue(&mut self, message: Message, now: Timestamp, effects: &mut Effects) {
-        if self.limits.overflow == Overflow::RejectPublish && self.would_overflow(&message) {
+        if self.limits.overflow != Overflow::DropHead && self.would_overflow(&message) {
             effects.refused = true;
+            if self.limits.overflow == Overflow::RejectPublishDlx {
+                effects.dropped.push(Dropped { message, reason: DropReason::MaxLength });
+            }
             return;
         }
         self.last_seq += 1;
         self.memory += message.memory_len() as u64;
         let expires = self.limits.ttl_of(&message).map(|ttl| now.plus_millis(ttl));
-        self.ready.push(Entry { seq: Seq::new(self.last_seq), message, expires, deliveries: 0 });
+        let priority = self.limits.priority_of(&message);
+        self.ready.push(Entry { seq: Seq::new(self.last_seq), message, priority, expires, deliveries: 0 });
     }
 
     /// RabbitMQ: only ready messages count towards a queue's limits.
@@ -164,21 +179,17 @@ impl State {
     }
 
     fn expire_while(&mut self, is_over: impl Fn(Timestamp) -> bool, effects: &mut Effects) {
-        while self.ready.head().and_then(|entry| entry.expires).is_some_and(&is_over) {
-            self.drop_head(DropReason::Expired, effects);
+        while let Some(entry) = self.ready.pop_expired(&is_over) {
+            self.memory -= entry.message.memory_len() as u64;
+            effects.dropped.push(Dropped { message: entry.message, reason: DropReason::Expired });
         }
     }
 
     /// Drops messages at the head until the queue is within its limits.
     pub fn drop_overflow(&mut self, effects: &mut Effects) {
         while self.limits.is_exceeded_by(self.ready.len() as u64, self.ready.body_bytes()) {
-            self.drop_head(DropReason::MaxLength, effects);
-        }
-    }
-
-    fn drop_head(&mut self, reason: DropReason, effects: &mut Effects) {
-        if let Some(entry) = self.pop() {
-            effects.dropped.push(Dropped { message: entry.message, reason });
+            let Some(entry) = self.pop() else { break };
+            effects.dropped.push(Dropped { message: entry.message, reason: DropReason::MaxLength });
         }
     }
 
@@ -188,9 +199,9 @@ impl State {
         Some(entry)
     }
 
-    /// When the head expires.
+    /// When the next message expires.
     pub fn deadline(&self) -> Option<Timestamp> {
-        self.ready.head()?.expires
+        self.ready.deadline()
     }
 
     /// Number of ready messages.

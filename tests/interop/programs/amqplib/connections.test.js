@@ -47,6 +47,16 @@ describe('connections', () => {
   it('refuse_a_frame_max_below_the_minimum', () => assert.rejects(
     amqp.connect(changed((url) => { url.searchParams.set('frameMax', '1000'); }))));
 
+  // connection.close overtakes what other channels still have to send; the broker must read on until the client is done.
+  it('close_cleanly_while_messages_are_on_their_way', async () => {
+    const connection = await amqp.connect(URI);
+    const failed = event(connection, 'error');
+    const channel = await connection.createChannel();
+    const queue = await exclusiveQueue(channel);
+    for (let n = 0; n < 2000; n++) channel.sendToQueue(queue, Buffer.alloc(100));
+    assert.strictEqual(await Promise.race([connection.close(), failed]), undefined);
+  });
+
   it('are_closed_by_a_connection_error', () => withConnection(async (connection) => {
     const channel = await connection.createChannel();
     channel.on('error', () => {});

@@ -43,8 +43,12 @@ def test_a_countdown_delays_the_task():
     assert result(tasks.now.apply_async(countdown=1)) >= sent + 1
 
 
-def test_countdowns_beyond_the_prefetch_do_not_block_other_tasks():
+def test_countdowns_beyond_the_prefetch_do_not_block_other_tasks(app):
     # The worker holds tasks with an ETA unacknowledged and raises its channel's prefetch for each.
+    with app.connection_for_read() as connection:
+        connection.connect()
+        if connection.qos_semantics_matches_spec:
+            pytest.skip("kombu leaves the prefetch of consumers as it was, with a broker that announces 4.0 or later")
     later = [tasks.now.apply_async(countdown=3) for _ in range(20)]
     sent = time.time()
     assert result(tasks.now.delay()) < sent + 3

@@ -146,6 +146,25 @@ def test_global_prefetch_is_shared_by_the_channels_consumers(connection, channel
     assert len(first) + len(second) == 3
 
 
+def test_raising_the_global_prefetch_resumes_delivery(connection, channel, queue):
+    # Celery raises its prefetch by one for each task that waits for its time.
+    channel.basic_qos(prefetch_count=1, global_qos=True)
+    _, deliveries = collect(channel, queue)
+    publish(channel, queue, b"1", b"2", b"3")
+    wait_until(connection, lambda: len(deliveries) == 1)
+    channel.basic_qos(prefetch_count=3, global_qos=True)
+    wait_until(connection, lambda: len(deliveries) == 3)
+
+
+def test_new_prefetch_leaves_existing_consumers_alone(connection, channel, queue):
+    channel.basic_qos(prefetch_count=1)
+    _, first = collect(channel, queue)
+    channel.basic_qos(prefetch_count=3)
+    _, second = collect(channel, queue)
+    publish(channel, queue, *[b"x"] * 10)
+    wait_until(connection, lambda: (len(first), len(second)) == (1, 3))
+
+
 def test_prefetch_does_not_limit_automatic_acknowledgement(connection, channel, queue):
     channel.basic_qos(prefetch_count=1)
     _, deliveries = collect(channel, queue, auto_ack=True)

@@ -1,0 +1,147 @@
+//! Definitions: what was declared as durable, so that it is there after a restart.
+//!
+//! ```text
+//!   declare, bind, delete -> record(change) -> one thread: all changes that wait, one transaction, one fsync
+//!                               |                                            |
+//!                            position  <-------------- durable(position) ----+
+//! ```
+//!
+//! Whoever answers a client waits for the position first: what was answered is on disk. Changes that come while a
+//! transaction is being written share the next one, so that pipelined declares cost one fsync for all of them.
+
+mod definition;
+mod store;
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::watch;
+
+pub use definition::{BindingDefinition, Change, DestinationKind, ExchangeDefinition, QueueDefinition};
+pub use store::Recovered;
+use store::Store;
+
+/// Changes that wait for the disk before those who make more must wait: a flood of declares is held back here.
+const CHANGES_WAITING_MAX: usize = 65_536;
+
+/// How many changes were recorded up to some point: larger is later.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position(u64);
+
+/// The definitions on disk.
+#[derive(Debug)]
+pub struct Definitions {
+    shared: Arc<Shared>,
+    durable: watch::Receiver<Position>,
+    writer: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    pending: Mutex<Pending>,
+    /// Something to write, or the end.
+    changed: Condvar,
+    /// Room for more.
+    written: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    changes: Vec<Change>,
+    position: Position,
+    stopping: bool,
+}
+
+impl Definitions {
+    /// Opens the definitions in `dir`, or makes new ones, and reads what is there.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is of a later format, is damaged, or another process has it open. The text
+    /// names the file.
+    pub fn open(dir: &Path) -> io::Result<(Self, Recovered)> {
+        let store = Store::open(dir)?;
+        let recovered = store.recover()?;
+        let shared = Arc::new(Shared::default());
+        let (announce, durable) = watch::channel(Position::default());
+        let writer = std::thread::Builder::new().name("lepus-metadata".to_owned()).spawn({
+            let shared = Arc::clone(&shared);
+            move || write_changes(&store, &shared, &announce)
+        })?;
+        Ok((Self { shared, durable, writer: Some(writer) }, recovered))
+    }
+
+    /// Records a change. The order of calls is the order on disk.
+    pub fn record(&self, change: Change) -> Position {
+        let mut pending = self.shared.pending.lock();
+        while pending.changes.len() >= CHANGES_WAITING_MAX {
+            self.shared.written.wait(&mut pending);
+        }
+        pending.changes.push(change);
+        pending.position.0 += 1;
+        let position = pending.position;
+        drop(pending);
+        self.shared.changed.notify_one();
+        position
+    }
+
+    /// Waits until the change at `position` and all before it are on disk.
+    pub async fn durable(&self, position: Position) {
+        let mut durable = self.durable.clone();
+        // An error would mean that the writer is gone, and it goes only with the process or with `self`.
+        let _reached = durable.wait_for(|reached| *reached >= position).await;
+    }
+
+    /// Waits until everything recorded so far is on disk.
+    pub async fn flush(&self) {
+        let position = self.shared.pending.lock().position;
+        self.durable(position).await;
+    }
+
+    /// Whether the change at `position` is on disk.
+    pub fn is_durable(&self, position: Position) -> bool {
+        *self.durable.borrow() >= position
+    }
+}
+
+impl Drop for Definitions {
+    /// Writes what is pending, then closes the file.
+    fn drop(&mut self) {
+        self.shared.pending.lock().stopping = true;
+        self.shared.changed.notify_one();
+        if let Some(writer) = self.writer.take() {
+            let _ended = writer.join();
+        }
+    }
+}
+
+fn write_changes(store: &Store, shared: &Shared, announce: &watch::Sender<Position>) {
+    while let Some((changes, position)) = shared.next() {
+        shared.written.notify_all();
+        if let Err(error) = store.write(&changes) {
+            // What follows a failed write is unknown, so that nothing may be answered any more.
+            tracing::error!(%error, "cannot write definitions, stopping at once");
+            std::process::abort();
+        }
+        announce.send_replace(position);
+    }
+}
+
+impl Shared {
+    /// Waits for changes and takes them all; `None` at the end.
+    fn next(&self) -> Option<(Vec<Change>, Position)> {
+        let mut pending = self.pending.lock();
+        while pending.changes.is_empty() {
+            if pending.stopping {
+                return None;
+            }
+            self.changed.wait(&mut pending);
+        }
+        Some((std::mem::take(&mut pending.changes), pending.position))
+    }
+}
+
+#[cfg(test)]
+mod tests;

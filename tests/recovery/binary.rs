@@ -1,0 +1,63 @@
+//! The binary on a data directory, which outlives it.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+use crate::support::Peer;
+
+/// A broker process; killed when dropped.
+pub(crate) struct Binary {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Binary {
+    /// Starts the broker on `dir` and waits until it serves.
+    pub(crate) fn start(dir: &TempDir) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_lepus"))
+            .args(["server", "--listen", "127.0.0.1:0", "--log", "info", "--data-dir"])
+            .arg(dir.path())
+            .env("NO_COLOR", "1")
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        let mut address = None;
+        loop {
+            let line = lines.next().expect("the broker ends before it serves");
+            if let Some((_, rest)) = line.split_once("address=") {
+                address = rest.split_whitespace().next().unwrap().parse().ok();
+            }
+            if line.contains("Server startup complete") {
+                break;
+            }
+        }
+        // The rest of the log is read so that the broker never waits for it.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, address: address.unwrap() }
+    }
+
+    /// A connection with channel 1 open.
+    pub(crate) async fn channel(&self) -> Peer {
+        let mut peer = Peer::dial(self.address).await;
+        peer.handshake().await;
+        peer.open(1).await;
+        peer
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Binary {
+    fn drop(&mut self) {
+        let _gone = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}

@@ -1,0 +1,15 @@
+//! What is there after a restart. The broker is the real binary, and it ends by SIGKILL: whatever it had answered must hold.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "in a test a panic is the report, and a skipped one says so"
+)]
+#![allow(dead_code, unused_imports, reason = "the support code serves several suites")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod binary;
+mod definitions;
