@@ -23,6 +23,7 @@ const LAYERS: &[&[&str]] = &[
     &["broker"],
     &["exchange", "queue"],
     &["auth"],
+    &["metadata"],
     &["config", "exception", "message", "outbound"],
     &["clock", "id", "name"],
 ];
