@@ -1,9 +1,9 @@
 //! E-mail fanout: if one of five subscribers fails, what happens to the other four?
 //!
-//! Users register; e-mail, SMS, marketing, statistics and audit each have a queue of their own on one fanout exchange. The
-//! SMS provider is down: each of its attempts fails and is nacked with requeue, so the broker redelivers it. The provider
-//! comes back only after the other four have finished everything. That this program ends at all shows that nobody
-//! waited for SMS; the table shows who needed how many attempts.
+//! Users register; e-mail, SMS, marketing, statistics and audit each have a queue of their own on one fanout
+//! exchange. The SMS provider is down: each of its attempts fails and is nacked with requeue, so the broker
+//! redelivers it. The provider comes back only after the other four have finished everything. That this program ends
+//! at all shows that nobody waited for SMS; the table shows who needed how many attempts.
 //!
 //! ```text
 //! cargo run --release -- server          # in one terminal

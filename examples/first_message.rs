@@ -1,7 +1,7 @@
 //! First message: does a message reach its consumer, and does the broker say so?
 //!
-//! Declares a queue, publishes one message with a publisher confirm (the broker answers only when it has taken the message
-//! over), consumes it and acknowledges it. After the ack the queue is empty.
+//! Declares a queue, publishes one message with a publisher confirm (the broker answers only when it has taken the
+//! message over), consumes it and acknowledges it. After the ack the queue is empty.
 //!
 //! ```text
 //! cargo run --release -- server           # in one terminal

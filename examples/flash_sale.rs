@@ -1,8 +1,9 @@
 //! Flash sale: can a queue absorb a burst of orders, sell exactly the stock, and spare a slow database?
 //!
-//! Five shops send 500 orders at once for 120 items. The queue takes as many orders as there are items (`x-max-length`) and
-//! refuses the rest (`x-overflow: reject-publish`): the shop gets `basic.ack` for "yours" and `basic.nack` for "sold out".
-//! Behind the queue a slow database books the orders; prefetch keeps it from ever seeing more than a few at a time.
+//! Five shops send 500 orders at once for 120 items. The queue takes as many orders as there are items
+//! (`x-max-length`) and refuses the rest (`x-overflow: reject-publish`): the shop gets `basic.ack` for "yours" and
+//! `basic.nack` for "sold out". Behind the queue a slow database books the orders; prefetch keeps it from ever seeing
+//! more than a few at a time.
 //!
 //! `x-max-length` counts waiting messages only, not those a consumer has in hand. So the queue can stand for the stock
 //! only while nobody consumes: booking starts when the sale is over.

@@ -1,8 +1,8 @@
 //! RPC: how does a caller with several requests in flight get each answer, without a reply queue of its own?
 //!
-//! The caller consumes from the pseudo-queue `amq.rabbitmq.reply-to`; the broker turns that name in `reply_to` into an address
-//! that leads straight back to the caller's channel. A correlation id tells the answers apart: the server answers in
-//! reverse order on purpose.
+//! The caller consumes from the pseudo-queue `amq.rabbitmq.reply-to`; the broker turns that name in `reply_to` into
+//! an address that leads straight back to the caller's channel. A correlation id tells the answers apart: the server
+//! answers in reverse order on purpose.
 //!
 //! ```text
 //! cargo run --release -- server     # in one terminal

@@ -1,8 +1,8 @@
 //! Topic logs: who gets which message when subscribers ask by pattern?
 //!
-//! Log lines are published with a routing key `facility.host.severity`. Three subscribers bind their queues with patterns:
-//! `*` stands for exactly one word, `#` for any number of words. A line that matches two patterns of one subscriber
-//! reaches it once.
+//! Log lines are published with a routing key `facility.host.severity`. Three subscribers bind their queues with
+//! patterns: `*` stands for exactly one word, `#` for any number of words. A line that matches two patterns of one
+//! subscriber reaches it once.
 //!
 //! ```text
 //! cargo run --release -- server        # in one terminal

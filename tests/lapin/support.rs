@@ -185,8 +185,8 @@ pub(crate) async fn next_n(consumer: &mut Consumer, n: usize) -> Vec<Delivery> {
     deliveries
 }
 
-/// Whether the consumer has nothing at hand. Meaningful after a synchronous call on its channel, whose answer comes behind
-/// the deliveries.
+/// Whether the consumer has nothing at hand. Meaningful after a synchronous call on its channel, whose answer comes
+/// behind the deliveries.
 pub(crate) async fn is_idle(consumer: &mut Consumer) -> bool {
     future::poll_once(consumer.next()).await.is_none()
 }

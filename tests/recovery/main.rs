@@ -1,4 +1,5 @@
-//! What is there after a restart. The broker is the real binary, and it ends by SIGKILL: whatever it had answered must hold.
+//! What is there after a restart. The broker is the real binary, and it ends by SIGKILL: whatever it had answered must
+//! hold.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,

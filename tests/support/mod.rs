@@ -1,7 +1,7 @@
 //! A scripted peer: what a test sends and what it expects, line by line, in the words of the wire.
 //!
-//! [`Broker`] is the broker under test, [`Peer`] one connection to it, [`calls`] the methods with their usual arguments,
-//! [`wire`] the codec.
+//! [`Broker`] is the broker under test, [`Peer`] one connection to it, [`calls`] the methods with their usual
+//! arguments, [`wire`] the codec.
 
 pub(crate) mod broker;
 pub(crate) mod calls;

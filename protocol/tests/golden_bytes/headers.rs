@@ -40,9 +40,10 @@ fn every_property_alone() {
 /// Recorded from pika.
 #[test]
 fn a_clients_header() {
-    let payload = b"\0<\0\0\0\0\0\0\0\0\0\x05\xBF\xF8\x0Atext/plain\0\0\0:\x01nI\0\0\0\x01\x03bigl\0\0\x01\0\0\0\0\0\x01\
-        sS\0\0\0\x01x\x01tt\x01\x01lA\0\0\0\x0CI\0\0\0\x01S\0\0\0\x01aV\x01dF\0\0\0\0\x02\x05\x01c\x01r\x041000\x01m\0\
-        \0\0\0eS\xF1\0\x01T\x05guest\x03app";
+    let payload =
+        b"\0<\0\0\0\0\0\0\0\0\0\x05\xBF\xF8\x0Atext/plain\0\0\0:\x01nI\0\0\0\x01\x03bigl\0\0\x01\0\0\0\0\0\
+        \x01sS\0\0\0\x01x\x01tt\x01\x01lA\0\0\0\x0CI\0\0\0\x01S\0\0\0\x01aV\x01dF\0\0\0\0\x02\x05\x01c\x01r\
+        \x041000\x01m\0\0\0\0eS\xF1\0\x01T\x05guest\x03app";
     let header = ContentHeader { class: ClassId::BASIC, body_size: 5, properties: &payload[12..] };
     assert_eq!(ContentHeader::parse(payload), Ok(header));
     let mut out = Vec::new();

@@ -1,0 +1,267 @@
+//! A client that costs little: frames encoded beforehand, big buffers, and incoming frames stepped over by their
+//! lengths.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use lepus_protocol::method::{basic, channel, confirm, connection, exchange, queue};
+use lepus_protocol::{
+    ChannelId, DeliveryTag, FieldTable, Method, MethodId, PROTOCOL_HEADER, Properties, ShortStr, encoder,
+};
+
+/// What one read takes at most.
+const BUFFER_SIZE: usize = 1024 * 1024;
+
+/// A broker that says nothing for so long has lost a message.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const CHANNEL: ChannelId = ChannelId::new(1);
+const FRAME_HEADER_SIZE: usize = 7;
+
+/// Frame types (§4.2.3).
+const METHOD: u8 = 1;
+const BODY: u8 = 3;
+
+/// What a client counts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Incoming<'a> {
+    /// basic.deliver.
+    Delivery,
+    /// A body frame.
+    Body(&'a [u8]),
+    /// basic.ack: this and all before it.
+    Confirmed(u64),
+    /// Any other method, by its class and number.
+    Answer([u8; 4]),
+}
+
+/// One connection with one channel.
+#[derive(Debug)]
+pub(crate) struct Client {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+    /// Octets of the buffer that are in use.
+    filled: usize,
+}
+
+impl Client {
+    /// Connects as guest and opens the channel. The buffer is made at the first read that needs it.
+    pub(crate) fn connect(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let mut client = Self { stream, buffer: vec![0; 4096], filled: 0 };
+        client.send(&PROTOCOL_HEADER)?;
+        client.expect(connection::Start::ID)?;
+        client.send_on(
+            ChannelId::CONNECTION,
+            connection::StartOk {
+                client_properties: FieldTable::new(),
+                mechanism: ShortStr::truncated("PLAIN"),
+                response: b"\0guest\0guest",
+                locale: ShortStr::truncated("en_US"),
+            },
+        )?;
+        client.expect(connection::Tune::ID)?;
+        let tune_ok = connection::TuneOk { channel_max: 2047, frame_max: 131_072, heartbeat: 0 };
+        client.send_on(ChannelId::CONNECTION, tune_ok)?;
+        let open = connection::Open { virtual_host: ShortStr::truncated("/") };
+        client.send_on(ChannelId::CONNECTION, open)?;
+        client.expect(connection::OpenOk::ID)?;
+        client.call(channel::Open, channel::OpenOk::ID)?;
+        Ok(client)
+    }
+
+    /// Makes room for reading much at a time.
+    pub(crate) fn with_big_buffer(mut self) -> Self {
+        self.buffer.resize(BUFFER_SIZE, 0);
+        self
+    }
+
+    pub(crate) fn send(&mut self, octets: &[u8]) -> io::Result<()> {
+        self.stream.write_all(octets)
+    }
+
+    /// Sends a method and waits for its answer.
+    pub(crate) fn call<'m>(&mut self, method: impl Into<Method<'m>>, answer: MethodId) -> io::Result<()> {
+        self.send_on(CHANNEL, method)?;
+        self.expect(answer)
+    }
+
+    pub(crate) fn declare(&mut self, queue: &str, options: Options) -> io::Result<()> {
+        let declare = queue::Declare {
+            queue: ShortStr::truncated(queue),
+            passive: matches!(options, Options::Passive),
+            durable: matches!(options, Options::Durable),
+            exclusive: matches!(options, Options::Exclusive),
+            auto_delete: false,
+            no_wait: false,
+            arguments: FieldTable::new(),
+        };
+        self.call(declare, queue::DeclareOk::ID)
+    }
+
+    pub(crate) fn delete(&mut self, queue: &str) -> io::Result<()> {
+        let queue = ShortStr::truncated(queue);
+        let delete = queue::Delete { queue, if_unused: false, if_empty: false, no_wait: false };
+        self.call(delete, queue::DeleteOk::ID)
+    }
+
+    pub(crate) fn bind(&mut self, queue: &str, exchange: &str) -> io::Result<()> {
+        let bind = queue::Bind {
+            queue: ShortStr::truncated(queue),
+            exchange: ShortStr::truncated(exchange),
+            routing_key: ShortStr::EMPTY,
+            no_wait: false,
+            arguments: FieldTable::new(),
+        };
+        self.call(bind, queue::BindOk::ID)
+    }
+
+    pub(crate) fn declare_fanout(&mut self, exchange: &str) -> io::Result<()> {
+        let declare = exchange::Declare {
+            exchange: ShortStr::truncated(exchange),
+            kind: ShortStr::truncated("fanout"),
+            passive: false,
+            durable: false,
+            auto_delete: true,
+            internal: false,
+            no_wait: false,
+            arguments: FieldTable::new(),
+        };
+        self.call(declare, exchange::DeclareOk::ID)
+    }
+
+    /// Starts a consumer. Deliveries may come before its answer, which is left for [`Self::receive`].
+    pub(crate) fn consume(&mut self, queue: &str, acks: Acks) -> io::Result<()> {
+        let consume = basic::Consume {
+            queue: ShortStr::truncated(queue),
+            consumer_tag: ShortStr::EMPTY,
+            no_local: false,
+            no_ack: matches!(acks, Acks::Automatic),
+            exclusive: false,
+            no_wait: false,
+            arguments: FieldTable::new(),
+        };
+        self.send_on(CHANNEL, consume)
+    }
+
+    pub(crate) fn prefetch(&mut self, prefetch_count: u16) -> io::Result<()> {
+        self.call(basic::Qos { prefetch_size: 0, prefetch_count, global: false }, basic::QosOk::ID)
+    }
+
+    pub(crate) fn select_confirms(&mut self) -> io::Result<()> {
+        self.call(confirm::Select { no_wait: false }, confirm::SelectOk::ID)
+    }
+
+    /// Waits for what comes next and tells `each` of all that is whole.
+    pub(crate) fn receive(&mut self, mut each: impl FnMut(Incoming<'_>)) -> io::Result<()> {
+        let spare = self.buffer.get_mut(self.filled..).unwrap_or_default();
+        let count = self.stream.read(spare)?;
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.filled += count;
+        let mut rest = self.buffer.get(..self.filled).unwrap_or_default();
+        while let Some((kind, payload, after)) = split_frame(rest) {
+            if let Some(incoming) = sort(kind, payload) {
+                each(incoming);
+            }
+            rest = after;
+        }
+        let left = rest.len();
+        self.buffer.copy_within(self.filled - left..self.filled, 0);
+        self.filled = left;
+        Ok(())
+    }
+
+    /// Waits for an answer; nothing else is due.
+    fn expect(&mut self, answer: MethodId) -> io::Result<()> {
+        let mut found = None;
+        while found.is_none() {
+            self.receive(|incoming| {
+                if let Incoming::Answer([_, _, high, low]) = incoming {
+                    found = Some(u16::from_be_bytes([high, low]));
+                }
+            })?;
+        }
+        match found {
+            Some(number) if number == answer.get() => Ok(()),
+            other => Err(io::Error::other(format!("expected method {answer:?}, got {other:?}"))),
+        }
+    }
+
+    fn send_on<'m>(&mut self, channel: ChannelId, method: impl Into<Method<'m>>) -> io::Result<()> {
+        let mut octets = Vec::new();
+        method.into().encode(channel, &mut octets);
+        self.send(&octets)
+    }
+}
+
+/// How a queue is declared.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Options {
+    Transient,
+    Durable,
+    Exclusive,
+    Passive,
+}
+
+/// How deliveries are acknowledged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Acks {
+    Automatic,
+    Manual,
+}
+
+/// Type, payload, and what follows the frame; `None` if it is not whole.
+fn split_frame(octets: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (&[kind, _, _, s0, s1, s2, s3], rest) = octets.split_first_chunk::<FRAME_HEADER_SIZE>()?;
+    let size = u32::from_be_bytes([s0, s1, s2, s3]) as usize;
+    let (payload, after) = rest.split_at_checked(size)?;
+    Some((kind, payload, after.get(1..)?))
+}
+
+fn sort(kind: u8, payload: &[u8]) -> Option<Incoming<'_>> {
+    match (kind, payload) {
+        (METHOD, [0, 60, 0, 60, ..]) => Some(Incoming::Delivery),
+        (METHOD, [0, 60, 0, 80, tag @ ..]) => {
+            Some(Incoming::Confirmed(u64::from_be_bytes(*tag.first_chunk()?)))
+        }
+        (METHOD, ids) => ids.first_chunk().map(|ids| Incoming::Answer(*ids)),
+        (BODY, body) => Some(Incoming::Body(body)),
+        (_, _) => None,
+    }
+}
+
+/// Whether a message is meant to survive a restart.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Mode {
+    Transient = 1,
+    Persistent = 2,
+}
+
+/// A message as it is published: method, header and body frame.
+pub(crate) fn message(exchange: &str, routing_key: &str, mode: Mode, body: &[u8]) -> Vec<u8> {
+    let publish = basic::Publish {
+        exchange: ShortStr::truncated(exchange),
+        routing_key: ShortStr::truncated(routing_key),
+        mandatory: false,
+        immediate: false,
+    };
+    let mut properties = Vec::new();
+    Properties { delivery_mode: Some(mode as u8), ..Properties::default() }.encode(&mut properties);
+    let mut octets = Vec::new();
+    Method::from(publish).encode(CHANNEL, &mut octets);
+    encoder::content(&mut octets, CHANNEL, &properties, body, 131_072);
+    octets
+}
+
+/// basic.ack of all deliveries up to `tag`.
+pub(crate) fn ack(tag: u64) -> Vec<u8> {
+    let mut octets = Vec::new();
+    let ack = basic::Ack { delivery_tag: DeliveryTag::new(tag), multiple: true };
+    Method::from(ack).encode(CHANNEL, &mut octets);
+    octets
+}

@@ -1,0 +1,158 @@
+//! What a message costs from socket to socket: rate, server CPU, context switches, memory, latency.
+//!
+//! ```text
+//! cargo bench --bench end_to_end                       # medians of five runs
+//! cargo bench --bench end_to_end -- --quick            # a look, a fortieth of the messages
+//! cargo bench --bench end_to_end -- --json
+//! cargo bench --bench end_to_end -- --address 127.0.0.1:5672 --server-pid 4711     # any AMQP broker
+//! ```
+//!
+//! Each run of a scenario starts a broker of its own, unless it measures one that runs already. Two threads drive it
+//! over blocking sockets with frames encoded beforehand. Server CPU is the figure that survives a noisy machine.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that reports")]
+
+mod client;
+mod scenarios;
+mod server;
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::process::ExitCode;
+
+use clap::Parser;
+use scenarios::{Figure, SCENARIOS, Scale, Scenario};
+use server::Server;
+
+/// A smoke test has this fraction of the messages.
+const QUICK: u64 = 40;
+
+/// Measures Lepus, or another broker for AMQP 0-9-1, end to end.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Few messages, one run.
+    #[arg(long)]
+    quick: bool,
+
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+
+    /// Runs of each scenario; the medians are printed.
+    #[arg(long, default_value_t = 5)]
+    runs: usize,
+
+    /// Address of a broker that runs already.
+    #[arg(long, requires = "server_pid")]
+    address: Option<String>,
+
+    /// The same as `amqp://user@host:port`; guest logs in.
+    #[arg(long, env = "LEPUS_BENCH_URI", requires = "server_pid", conflicts_with = "address")]
+    uri: Option<String>,
+
+    /// Its process.
+    #[arg(long, env = "LEPUS_BENCH_SERVER_PID")]
+    server_pid: Option<u32>,
+
+    /// Only scenarios whose name holds this text.
+    filter: Option<String>,
+
+    /// Given by `cargo bench`, and not by `cargo test --all-targets`.
+    #[arg(long, hide = true)]
+    bench: bool,
+
+    /// Given by those who want no measurement.
+    #[arg(long, hide = true)]
+    test: bool,
+}
+
+impl Arguments {
+    fn server(&self) -> io::Result<Server> {
+        let Some(pid) = self.server_pid else { return Server::start() };
+        let address = self.address.as_deref().or_else(|| self.uri.as_deref().map(authority));
+        let address = address.ok_or_else(|| io::Error::other("--server-pid needs --address"))?;
+        Ok(Server::at(resolve(address)?, pid))
+    }
+
+    fn names(&self, scenario: &str) -> bool {
+        self.filter.as_deref().is_none_or(|filter| scenario.contains(filter))
+    }
+}
+
+/// Host and port of a URI.
+fn authority(uri: &str) -> &str {
+    let (_, rest) = uri.split_once("://").unwrap_or(("", uri));
+    let authority = rest.split('/').next().unwrap_or_default();
+    authority.rsplit('@').next().unwrap_or_default()
+}
+
+fn resolve(address: &str) -> io::Result<SocketAddr> {
+    address.to_socket_addrs()?.next().ok_or_else(|| io::Error::other(format!("{address} is nowhere")))
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if arguments.test || !arguments.bench {
+        return ExitCode::SUCCESS;
+    }
+    let mut results = Vec::new();
+    for (name, scenario) in SCENARIOS.iter().filter(|(name, _)| arguments.names(name)) {
+        match runs(&arguments, *scenario) {
+            Ok(figures) => {
+                if !arguments.json {
+                    println!("{}", line(name, &figures));
+                }
+                results.push((*name, figures));
+            }
+            Err(error) => {
+                eprintln!("{name}: {error}");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    if arguments.json {
+        println!("{}", json(&results));
+    }
+    ExitCode::SUCCESS
+}
+
+/// The medians over all runs of a scenario, each with a server of its own.
+fn runs(arguments: &Arguments, scenario: Scenario) -> io::Result<Vec<Figure>> {
+    let (runs, scale) = if arguments.quick { (1, Scale(QUICK)) } else { (arguments.runs.max(1), Scale(1)) };
+    let all: Vec<Vec<Figure>> =
+        (0..runs).map(|_| scenario(&arguments.server()?, scale)).collect::<Result<_, _>>()?;
+    let first = all.first().cloned().unwrap_or_default();
+    Ok(first.iter().map(|(metric, _)| (*metric, median(&all, metric))).collect())
+}
+
+fn median(runs: &[Vec<Figure>], metric: &str) -> f64 {
+    let mut values: Vec<f64> =
+        runs.iter().flatten().filter(|(name, _)| *name == metric).map(|(_, value)| *value).collect();
+    values.sort_unstable_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+fn line(name: &str, figures: &[Figure]) -> String {
+    let figures: Vec<String> =
+        figures.iter().map(|(metric, value)| format!("{} {metric}", rounded(*value))).collect();
+    format!("{name:<36}{}", figures.join(", "))
+}
+
+/// Three digits that mean something.
+fn rounded(value: f64) -> String {
+    match value {
+        value if value >= 100.0 => format!("{value:.0}"),
+        value if value >= 1.0 => format!("{value:.1}"),
+        value => format!("{value:.4}"),
+    }
+}
+
+/// Names hold no character that JSON would escape.
+fn json(results: &[(&str, Vec<Figure>)]) -> String {
+    let object = |(name, figures): &(&str, Vec<Figure>)| {
+        let figures: Vec<String> =
+            figures.iter().map(|(metric, value)| format!("\"{metric}\": {value:.4}")).collect();
+        format!("  \"{name}\": {{{}}}", figures.join(", "))
+    };
+    let results: Vec<String> = results.iter().map(object).collect();
+    format!("{{\n{}\n}}", results.join(",\n"))
+}
