@@ -144,6 +144,7 @@ pub struct MessageBuilder {
 impl MessageBuilder {
     /// Starts a message that will have `body_len` octets of body.
     pub fn new(envelope: &Envelope<'_>, body_len: usize) -> Self {
+        let (exchange, routing_key) = (short(envelope.exchange), short(envelope.routing_key));
         let head =
             FIXED_LEN + envelope.exchange.len() + envelope.routing_key.len() + envelope.properties.len();
         let mut image = Vec::with_capacity(head + body_len.min(RESERVE_MAX));
@@ -152,13 +153,13 @@ impl MessageBuilder {
             | if envelope.dead_letter { FLAG_DEAD_LETTER } else { 0 };
         image.push(flags);
         image.push(envelope.priority);
-        image.push(name_len(envelope.exchange));
-        image.push(name_len(envelope.routing_key));
+        image.push(length_octet(exchange));
+        image.push(length_octet(routing_key));
         let properties_len = u32::try_from(envelope.properties.len()).unwrap_or(u32::MAX);
         image.extend_from_slice(&properties_len.to_le_bytes());
         image.extend_from_slice(&envelope.ttl_ms.unwrap_or_default().to_le_bytes());
-        image.extend_from_slice(envelope.exchange);
-        image.extend_from_slice(envelope.routing_key);
+        image.extend_from_slice(exchange);
+        image.extend_from_slice(routing_key);
         image.extend_from_slice(envelope.properties);
         Self { image }
     }
@@ -174,9 +175,12 @@ impl MessageBuilder {
     }
 }
 
-/// Names come from short strings, which cannot be longer than 255 octets.
-fn name_len(name: &[u8]) -> u8 {
-    debug_assert!(name.len() <= usize::from(u8::MAX), "a short string has at most 255 octets");
+/// As much as a short string holds. What comes from the wire is one; a longer name is cut rather than told wrongly.
+fn short(name: &[u8]) -> &[u8] {
+    name.get(..usize::from(u8::MAX)).unwrap_or(name)
+}
+
+fn length_octet(name: &[u8]) -> u8 {
     u8::try_from(name.len()).unwrap_or(u8::MAX)
 }
 
@@ -212,6 +216,15 @@ mod tests {
         builder.push(b"ab");
         builder.push(b"cd");
         assert_eq!(builder.finish(), Message::new(&envelope, b"abcd"));
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_is_cut_and_nothing_else_is_touched() {
+        let key = [b'k'; 300];
+        let envelope = Envelope { routing_key: &key, properties: &[0, 0], ..Envelope::default() };
+        let message = Message::new(&envelope, b"body");
+        assert_eq!(message.routing_key().len(), 255);
+        assert_eq!((message.properties(), message.body()), (&[0, 0][..], &b"body"[..]));
     }
 
     #[test]

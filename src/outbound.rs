@@ -12,6 +12,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -26,21 +27,26 @@ const DELIVERY_LOW: usize = 64 * 1024;
 const READ_HIGH: usize = 1024 * 1024;
 
 /// Capacity that an empty buffer may keep; beyond it memory goes back, so that an idle connection is small.
-const KEEP_CAPACITY: usize = 16 * 1024;
+pub const KEEP_CAPACITY: usize = 16 * 1024;
 
 /// Somebody to be told that there is room again.
 pub trait Resume: Send + Sync {
     /// Called without any lock held.
     fn resume(&self);
+
+    /// Whether there is nobody left to resume. Must not take a lock.
+    fn is_gone(&self) -> bool;
 }
 
 /// The buffer. Shared by the connection's reader and writer, its channels, and the consumers on it.
 pub struct Outbound {
     inner: Mutex<Inner>,
+    /// What [`Inner::pending`] was last, to be looked at without the lock.
+    pending: AtomicUsize,
     /// Wakes the writer: something to write, or closed.
     filled: Notify,
     /// Wakes the reader that waits for room.
-    drained: Notify,
+    progress: Notify,
 }
 
 #[derive(Default)]
@@ -71,7 +77,12 @@ pub enum Offered {
 impl Outbound {
     /// An empty buffer.
     pub fn new() -> Self {
-        Self { inner: Mutex::default(), filled: Notify::new(), drained: Notify::new() }
+        Self {
+            inner: Mutex::default(),
+            pending: AtomicUsize::new(0),
+            filled: Notify::new(),
+            progress: Notify::new(),
+        }
     }
 
     /// Appends frames, whatever the fill, and wakes the writer. Nothing happens on a closed buffer.
@@ -87,8 +98,14 @@ impl Outbound {
         if inner.closing || inner.closed {
             return false;
         }
+        self.write(&mut inner, write)
+    }
+
+    /// Returns whether the writer must be woken.
+    fn write(&self, inner: &mut Inner, write: impl FnOnce(&mut Vec<u8>)) -> bool {
         let was_empty = inner.frames.is_empty();
         write(&mut inner.frames);
+        self.pending.store(inner.pending(), Ordering::Relaxed);
         was_empty
     }
 
@@ -104,12 +121,14 @@ impl Outbound {
             return Offered::Refused;
         }
         if inner.pending() >= DELIVERY_HIGH {
+            if inner.refused.len() == inner.refused.capacity() {
+                // Consumers come and go while the socket is stuck; those that are gone need not be told.
+                inner.refused.retain(|waiter| !waiter.is_gone());
+            }
             inner.refused.push(waiter());
             return Offered::Refused;
         }
-        let was_empty = inner.frames.is_empty();
-        write(&mut inner.frames);
-        Offered::Taken { wake: was_empty }
+        Offered::Taken { wake: self.write(&mut inner, write) }
     }
 
     /// Writes nothing from here on until [`Self::release`]: an answer must not go out before what it says is on disk.
@@ -155,35 +174,31 @@ impl Outbound {
         Some(true)
     }
 
-    /// The writer reports that `buffer`, taken before, is on the socket. Empties it and resumes whoever waits.
-    pub fn written(&self, buffer: &mut Vec<u8>) {
-        buffer.clear();
-        buffer.shrink_to(KEEP_CAPACITY);
+    /// The writer reports that `count` octets of what it took are on the socket. Resumes whoever waits.
+    pub fn written(&self, count: usize) {
         let refused = {
             let mut inner = self.inner.lock();
-            inner.writing = 0;
+            inner.writing = inner.writing.saturating_sub(count);
             if inner.frames.is_empty() {
                 inner.frames.shrink_to(KEEP_CAPACITY);
             }
+            self.pending.store(inner.pending(), Ordering::Relaxed);
             if inner.pending() < DELIVERY_LOW { std::mem::take(&mut inner.refused) } else { Vec::new() }
         };
-        self.drained.notify_one();
+        self.progress.notify_one();
         for waiter in refused {
             waiter.resume();
         }
     }
 
-    /// Whether the connection may go on reading requests.
+    /// Whether the connection may go on reading requests. Costs no lock.
     pub fn has_room(&self) -> bool {
-        let inner = self.inner.lock();
-        inner.closed || inner.pending() < READ_HIGH
+        self.pending.load(Ordering::Relaxed) < READ_HIGH
     }
 
-    /// Waits until [`Self::has_room`].
-    pub async fn room(&self) {
-        while !self.has_room() {
-            self.drained.notified().await;
-        }
+    /// Waits until some octets have reached the socket, or the buffer is closed.
+    pub async fn progress(&self) {
+        self.progress.notified().await;
     }
 
     /// Octets not yet on the socket.
@@ -195,7 +210,7 @@ impl Outbound {
     pub fn close_after_flush(&self) {
         self.inner.lock().closing = true;
         self.filled.notify_one();
-        self.drained.notify_one();
+        self.progress.notify_one();
     }
 
     /// The socket is gone: drops everything. Called by the writer when a write fails, and at the very end.
@@ -204,11 +219,12 @@ impl Outbound {
             let mut inner = self.inner.lock();
             inner.closed = true;
             inner.writing = 0;
+            self.pending.store(0, Ordering::Relaxed);
             (std::mem::take(&mut inner.frames), std::mem::take(&mut inner.refused))
         };
         drop(dropped);
         self.filled.notify_one();
-        self.drained.notify_one();
+        self.progress.notify_one();
     }
 }
 
@@ -233,7 +249,6 @@ impl fmt::Debug for Outbound {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[derive(Default)]
     struct Counter(AtomicUsize);
@@ -241,6 +256,10 @@ mod tests {
     impl Resume for Counter {
         fn resume(&self) {
             self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn is_gone(&self) -> bool {
+            false
         }
     }
 
@@ -255,9 +274,10 @@ mod tests {
         let mut buffer = Vec::new();
         outbound.take(&mut buffer).await.unwrap();
         assert_eq!(counter.0.load(Ordering::Relaxed), 0);
-        outbound.written(&mut buffer);
+        outbound.written(DELIVERY_HIGH - DELIVERY_LOW);
+        assert_eq!(counter.0.load(Ordering::Relaxed), 0);
+        outbound.written(DELIVERY_LOW);
         assert_eq!(counter.0.load(Ordering::Relaxed), 1);
-        assert!(buffer.capacity() <= KEEP_CAPACITY);
     }
 
     #[tokio::test]
@@ -268,6 +288,7 @@ mod tests {
         let mut buffer = Vec::new();
         outbound.take(&mut buffer).await.unwrap();
         assert_eq!(buffer, [1, 2]);
+        buffer.clear();
         assert!(outbound.append(|frames| frames.push(3)));
     }
 
@@ -280,7 +301,7 @@ mod tests {
         let mut buffer = Vec::new();
         assert!(outbound.take(&mut buffer).await.is_some());
         assert_eq!(buffer, [1]);
-        outbound.written(&mut buffer);
+        buffer.clear();
         assert!(outbound.take(&mut buffer).await.is_none());
     }
 

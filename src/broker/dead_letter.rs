@@ -20,8 +20,16 @@ use crate::name::Name;
 use crate::queue::arguments::DeadLetterTarget;
 use crate::queue::{DropReason, Dropped, Queue};
 
-/// Deaths that a message remembers; one for each queue and reason. Beyond it the oldest is forgotten.
+/// Deaths that a message remembers; one for each queue and reason. Who has died as often in different ways goes no
+/// further, unless a consumer rejects it: that a cycle is one is known only from what is remembered.
 const DEATHS_MAX: usize = 128;
+
+/// Letters that may follow from each message that a queue drops, on average: topologies in which every queue passes on to
+/// all others make factorials of it.
+const LETTERS_PER_MESSAGE_MAX: usize = 64;
+
+/// Letters that may follow in any case.
+const LETTERS_MIN: usize = 8 * 1024;
 
 thread_local! {
     /// Letters still to be carried; `None` while this thread carries none.
@@ -47,6 +55,7 @@ pub(super) fn carry(vhost: &Arc<Vhost>, queue: &Queue, dropped: Vec<Dropped>, no
         dropped,
         now,
     });
+    let mut budget = LETTERS_MIN + LETTERS_PER_MESSAGE_MAX * letters.len();
     let carrying = CARRYING.with_borrow_mut(|pending| match pending {
         Some(pending) => {
             pending.extend(letters);
@@ -62,6 +71,11 @@ pub(super) fn carry(vhost: &Arc<Vhost>, queue: &Queue, dropped: Vec<Dropped>, no
     }
     let _done = Done;
     while let Some(letter) = CARRYING.with_borrow_mut(|pending| pending.as_mut()?.pop_front()) {
+        if budget == 0 {
+            tracing::warn!(queue = %letter.from, "too many dead letters follow from one another, the rest is dropped");
+            return;
+        }
+        budget -= 1;
         letter.deliver();
     }
 }
@@ -84,6 +98,10 @@ impl Letter {
         let message = &self.dropped.message;
         let Ok(properties) = Properties::parse(message.properties()) else { return };
         let mut headers = properties.headers.and_then(|raw| FieldTable::parse(raw).ok()).unwrap_or_default();
+        if self.is_worn_out(&headers) {
+            tracing::debug!(queue = %self.from, deaths = DEATHS_MAX, "a message has died too often");
+            return;
+        }
         let keys = routing_keys(message, &headers);
         self.record_death(&mut headers, &properties, &keys);
         let deaths = deaths(&headers);
@@ -104,6 +122,12 @@ impl Letter {
         if !placements.is_empty() {
             self.vhost.journal().record(Record::Publish(placements, letter));
         }
+    }
+
+    /// Whether it has died in so many ways that a cycle could not be told.
+    fn is_worn_out(&self, headers: &FieldTable) -> bool {
+        let known = self.dropped.message.is_dead_letter();
+        known && self.dropped.reason != DropReason::Rejected && deaths(headers).len() >= DEATHS_MAX
     }
 
     /// The message as it is published again: with its history, without its expiration.

@@ -55,6 +55,13 @@ impl Exchange {
     }
 }
 
+impl Exchange {
+    /// Whether it lives for its bindings and has none left.
+    pub(super) fn is_unused(&self) -> bool {
+        self.options.auto_delete && self.router.read().is_empty()
+    }
+}
+
 impl fmt::Debug for Exchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Exchange").field("id", &self.id).field("name", &self.name).finish_non_exhaustive()

@@ -55,6 +55,7 @@ impl Session {
         }
         let ExchangeDeclaration { name, durable, auto_delete, internal, arguments, .. } = declaration;
         self.check_exchange_arguments(&name, &arguments)?;
+        self.check_room(&self.exchange_text(&name))?;
         tracing::debug!(exchange = %name, kind = kind.name(), durable, "exchange declared");
         let options = ExchangeOptions { kind, durable, auto_delete, internal, arguments };
         self.vhost.add_exchange(&mut topology, name, options);

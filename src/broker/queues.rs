@@ -86,6 +86,7 @@ impl Session {
         now: Timestamp,
     ) -> Result<Arc<Queue>, ChannelException> {
         let options = self.queue_options(&declaration)?;
+        self.check_room(&self.queue_text(&declaration.name))?;
         if let Some(target) = &options.arguments.dead_letter {
             self.check_queue(Access::Read, &declaration.name)?;
             self.check_exchange(Access::Write, &target.exchange)?;
@@ -109,6 +110,11 @@ impl Session {
                 invalid.key, invalid.reason
             ))
         })?;
+        if let Some((key, kind)) = arguments.foreign_argument() {
+            return Err(ChannelException::precondition_failed(format_args!(
+                "invalid arg '{key}' for {entity} of queue type {kind}"
+            )));
+        }
         if arguments.is_quorum() {
             check_quorum_flags(declaration, &entity)?;
         }

@@ -1,8 +1,10 @@
 //! From an exchange to queues: over exchange-to-exchange bindings and alternate exchanges, each queue once.
 
 use std::cell::OnceCell;
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use ahash::RandomState;
 use lepus_protocol::{FieldTable, Properties};
 
 use super::exchange::{Destination, Exchange};
@@ -46,7 +48,7 @@ struct Walk<'a> {
     headers: &'a LazyHeaders<'a>,
     /// Exchanges to look at, in order of discovery; none twice, so that cycles end.
     exchanges: Vec<Arc<Exchange>>,
-    seen: Vec<EntityId>,
+    seen: HashSet<EntityId, RandomState>,
 }
 
 /// Adds to `routes` the queues that a message published to `exchange` with any of `keys` goes to.
@@ -59,7 +61,8 @@ pub fn route(
     headers: &LazyHeaders<'_>,
     routes: &mut Routes,
 ) {
-    let mut walk = Walk { vhost, keys, headers, seen: vec![exchange.id], exchanges: vec![exchange] };
+    let mut walk = Walk { vhost, keys, headers, seen: HashSet::default(), exchanges: Vec::new() };
+    walk.visit(&exchange, routes);
     while let Some(exchange) = walk.exchanges.pop() {
         walk.visit(&exchange, routes);
     }
@@ -80,7 +83,7 @@ impl Walk<'_> {
             && let Some(alternate) = &exchange.alternate
             && let Some(alternate) = self.vhost.exchange(alternate.as_str())
         {
-            self.discover(alternate);
+            self.discover(exchange, alternate);
         }
     }
 
@@ -107,16 +110,16 @@ impl Walk<'_> {
                 });
             }
         }
-        for exchange in onward {
-            self.discover(exchange);
+        for next in onward {
+            self.discover(exchange, next);
         }
         found
     }
 
-    fn discover(&mut self, exchange: Arc<Exchange>) {
-        if !self.seen.contains(&exchange.id) {
-            self.seen.push(exchange.id);
-            self.exchanges.push(exchange);
+    fn discover(&mut self, from: &Exchange, next: Arc<Exchange>) {
+        self.seen.insert(from.id);
+        if self.seen.insert(next.id) {
+            self.exchanges.push(next);
         }
     }
 }

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use super::exchange::Exchange;
 use super::journal::{Journal, LogPosition};
-use super::vhost::{Topology, Vhost};
+use super::vhost::{ENTITIES_MAX, Topology, Vhost};
 use crate::auth::{Access, Resource, User};
 use crate::exception::ChannelException;
 use crate::id::ConnectionId;
@@ -121,6 +121,16 @@ impl Session {
             Some(owner) if owner != self.connection => Err(self.locked(&queue.name)),
             _ => Ok(()),
         }
+    }
+
+    /// 406 if there are as many queues or exchanges as there may be.
+    pub(super) fn check_room(&self, entity: &str) -> Result<(), ChannelException> {
+        if self.vhost.is_full() {
+            return Err(ChannelException::precondition_failed(format_args!(
+                "cannot declare {entity}: the limit of {ENTITIES_MAX} is reached"
+            )));
+        }
+        Ok(())
     }
 
     /// 405 (RabbitMQ's text).

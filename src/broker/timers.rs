@@ -9,7 +9,8 @@ use tokio::sync::Notify;
 
 use super::vhost::Vhost;
 use crate::clock::{Clock, Timestamp};
-use crate::queue::Queue;
+use crate::id::EntityId;
+use crate::name::Name;
 
 /// Ticks handled before others get a turn on this thread: expiry of very many queues at once must not stall I/O.
 const TICKS_AT_ONCE: usize = 256;
@@ -28,7 +29,9 @@ pub struct Timers {
 struct Tick {
     at: Timestamp,
     vhost: Weak<Vhost>,
-    queue: Weak<Queue>,
+    /// By name and identity: a queue that is gone must not be kept by its ticks.
+    queue: Name,
+    id: EntityId,
 }
 
 impl Timers {
@@ -37,12 +40,12 @@ impl Timers {
         Self { clock, heap: Mutex::default(), sooner: Notify::new() }
     }
 
-    /// Ticks `queue` at `at`, or as soon after as possible.
-    pub fn arm(&self, at: Timestamp, vhost: Weak<Vhost>, queue: Weak<Queue>) {
+    /// Ticks the queue at `at`, or as soon after as possible.
+    pub fn arm(&self, at: Timestamp, vhost: Weak<Vhost>, queue: Name, id: EntityId) {
         let is_soonest = {
             let mut heap = self.heap.lock();
             let is_soonest = heap.peek().is_none_or(|soonest| at < soonest.at);
-            heap.push(Tick { at, vhost, queue });
+            heap.push(Tick { at, vhost, queue, id });
             is_soonest
         };
         if is_soonest {
@@ -91,8 +94,11 @@ impl Timers {
 
 impl Tick {
     fn carry_out(self, now: Timestamp) {
-        let (Some(vhost), Some(queue)) = (self.vhost.upgrade(), self.queue.upgrade()) else { return };
-        if queue.tick(now) {
+        let Some(vhost) = self.vhost.upgrade() else { return };
+        let queue = vhost.queue(self.queue.as_str()).filter(|queue| queue.id == self.id);
+        if let Some(queue) = queue
+            && queue.tick(self.at, now)
+        {
             vhost.expire_queue(&queue, now);
         }
     }

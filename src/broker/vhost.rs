@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
+use ahash::RandomState;
 use dashmap::DashMap;
 use lepus_protocol::FieldTable;
 use parking_lot::{Mutex, MutexGuard};
@@ -18,7 +19,7 @@ use super::exchange::{Destination, Exchange, ExchangeOptions};
 use super::journal::{Journal, Record};
 use super::timers::Timers;
 use crate::clock::Timestamp;
-use crate::exchange::{BindError, Binding, ExchangeType};
+use crate::exchange::{BindError, Binding, ExchangeType, Router};
 use crate::id::{ConnectionId, EntityId};
 use crate::metadata::{
     BindingDefinition, Change, Definitions, ExchangeDefinition, Position, QueueDefinition,
@@ -40,12 +41,16 @@ const PREDECLARED: &[(&str, ExchangeType)] = &[
 /// RabbitMQ's exchange for the firehose: internal.
 const TRACE_EXCHANGE: &str = "amq.rabbitmq.trace";
 
+/// Queues, and exchanges, of a virtual host: each takes some KiB, so that a client that declares without end is stopped
+/// before the memory is.
+pub const ENTITIES_MAX: usize = 1 << 20;
+
 /// A virtual host.
 pub struct Vhost {
     /// Its name.
     pub name: Name,
-    pub(super) exchanges: DashMap<Name, Arc<Exchange>>,
-    pub(super) queues: DashMap<Name, Arc<Queue>>,
+    pub(super) exchanges: DashMap<Name, Arc<Exchange>, RandomState>,
+    pub(super) queues: DashMap<Name, Arc<Queue>, RandomState>,
     topology: Mutex<Topology>,
     /// Where durable definitions are kept; `None`: nowhere.
     definitions: Option<Arc<Definitions>>,
@@ -89,8 +94,8 @@ impl Vhost {
         let Foundation { timers, alarm, definitions, journal, ids } = foundation;
         let vhost = Arc::new_cyclic(|vhost| Self {
             name,
-            exchanges: DashMap::new(),
-            queues: DashMap::new(),
+            exchanges: DashMap::default(),
+            queues: DashMap::default(),
             topology: Mutex::default(),
             definitions,
             journal: Arc::clone(&journal),
@@ -126,6 +131,11 @@ impl Vhost {
     /// The definitions, if they are kept.
     pub(super) fn definitions(&self) -> Option<&Arc<Definitions>> {
         self.definitions.as_ref()
+    }
+
+    /// Whether there may be no more queues or exchanges.
+    pub(super) fn is_full(&self) -> bool {
+        self.queues.len() >= ENTITIES_MAX || self.exchanges.len() >= ENTITIES_MAX
     }
 
     /// Number of queues.
@@ -272,7 +282,8 @@ impl Vhost {
         let ready = queue.delete(now, may_delete)?;
         self.queues.remove_if(&queue.name, |_, current| current.id == queue.id);
         topology.forget_exclusive(queue);
-        self.remove_bindings_to(topology, &Destination::Queue(Arc::clone(queue)));
+        let unused = self.unbind_everywhere(topology, &Destination::Queue(Arc::clone(queue)));
+        self.delete_exchanges(topology, unused);
         if queue.options.durable {
             self.journal.record(Record::QueueDeleted(queue.id));
             self.record(topology, Change::DeleteQueue(self.name.clone(), queue.name.clone()));
@@ -282,45 +293,57 @@ impl Vhost {
 
     /// Deletes an exchange with the bindings from it and to it.
     pub(super) fn delete_exchange(&self, topology: &mut Topology, exchange: &Arc<Exchange>) {
-        self.exchanges.remove_if(&exchange.name, |_, current| current.id == exchange.id);
-        let router = std::mem::replace(
-            &mut *exchange.router.write(),
-            crate::exchange::Router::new(exchange.options.kind),
-        );
+        self.delete_exchanges(topology, vec![Arc::clone(exchange)]);
+    }
+
+    /// Deletes exchanges and those that go because of it. A list, not a recursion: chains may be long.
+    fn delete_exchanges(&self, topology: &mut Topology, mut going: Vec<Arc<Exchange>>) {
+        while let Some(exchange) = going.pop() {
+            let known = self.exchanges.remove_if(&exchange.name, |_, current| current.id == exchange.id);
+            if known.is_none() {
+                continue;
+            }
+            self.remove_bindings_from(topology, &exchange);
+            going.extend(self.unbind_everywhere(topology, &Destination::Exchange(Arc::clone(&exchange))));
+            if exchange.options.durable {
+                self.record(topology, Change::DeleteExchange(self.name.clone(), exchange.name.clone()));
+            }
+        }
+    }
+
+    fn remove_bindings_from(&self, topology: &mut Topology, exchange: &Arc<Exchange>) {
+        let router = std::mem::replace(&mut *exchange.router.write(), Router::new(exchange.options.kind));
         for binding in router.bindings() {
             topology.forget_source(&binding.destination, exchange);
             if let Some(definition) = self.binding_definition(exchange, binding) {
                 self.record(topology, Change::DeleteBinding(self.name.clone(), definition));
             }
         }
-        self.remove_bindings_to(topology, &Destination::Exchange(Arc::clone(exchange)));
-        if exchange.options.durable {
-            self.record(topology, Change::DeleteExchange(self.name.clone(), exchange.name.clone()));
-        }
     }
 
-    /// Removes all bindings to what has gone; exchanges that live for their bindings go too.
-    fn remove_bindings_to(&self, topology: &mut Topology, destination: &Destination) {
-        let Some(sources) = topology.sources.remove(&destination.id()) else { return };
-        for source in sources.into_values() {
-            let definitions: Vec<_> = {
-                let router = source.router.read();
-                let bindings = router.bindings_to(destination);
-                bindings.filter_map(|binding| self.binding_definition(&source, binding)).collect()
-            };
-            for definition in definitions {
+    /// Removes all bindings to what has gone. Returns the exchanges that have lived for them.
+    fn unbind_everywhere(&self, topology: &mut Topology, destination: &Destination) -> Vec<Arc<Exchange>> {
+        let Some(sources) = topology.sources.remove(&destination.id()) else { return Vec::new() };
+        let mut sources: Vec<_> = sources.into_values().collect();
+        sources.sort_unstable_by_key(|source| source.id);
+        sources.retain(|source| self.unbind(topology, source, destination) && source.is_unused());
+        sources
+    }
+
+    /// Removes all bindings from `source` to `destination`. Returns whether there were any.
+    fn unbind(&self, topology: &mut Topology, source: &Exchange, destination: &Destination) -> bool {
+        let mut router = source.router.write();
+        for binding in router.bindings_to(destination) {
+            if let Some(definition) = self.binding_definition(source, binding) {
                 self.record(topology, Change::DeleteBinding(self.name.clone(), definition));
             }
-            let removed = source.router.write().remove_destination(destination);
-            if removed > 0 {
-                self.delete_exchange_if_unused(topology, &source);
-            }
         }
+        router.remove_destination(destination) > 0
     }
 
     /// §1.6.2.1 auto-delete: the exchange goes when the last binding from it has gone.
     pub(super) fn delete_exchange_if_unused(&self, topology: &mut Topology, exchange: &Arc<Exchange>) {
-        if exchange.options.auto_delete && exchange.router.read().is_empty() {
+        if exchange.is_unused() {
             self.delete_exchange(topology, exchange);
         }
     }
@@ -404,7 +427,7 @@ impl Topology {
 
 impl Host for Surroundings {
     fn arm(&self, queue: &Arc<Queue>, at: Timestamp) {
-        self.timers.arm(at, Weak::clone(&self.vhost), Arc::downgrade(queue));
+        self.timers.arm(at, Weak::clone(&self.vhost), queue.name.clone(), queue.id);
     }
 
     fn dropped(&self, queue: &Queue, dropped: Vec<Dropped>, now: Timestamp) {

@@ -47,17 +47,17 @@ impl Channel {
     pub(super) fn consume(&mut self, consume: &basic::Consume<'_>, now: Timestamp) -> Result<(), Exception> {
         let tag = self.new_consumer_tag(consume)?;
         let name = self.queue_name(consume.queue)?;
+        let priority = priority(&consume.arguments).map_err(|reason| {
+            let entity = self.context.session.queue_text(&name);
+            ChannelException::precondition_failed(format_args!(
+                "invalid arg 'x-priority' for {entity}: {reason}"
+            ))
+        })?;
         let queue = if name.as_str() == REPLY_TO {
             self.reply_queue(consume, &tag, now)?
         } else {
             self.context.session.queue_to_consume(&name)?
         };
-        let priority = priority(&consume.arguments).map_err(|reason| {
-            let entity = self.context.session.queue_text(&queue.name);
-            ChannelException::precondition_failed(format_args!(
-                "invalid arg 'x-priority' for {entity}: {reason}"
-            ))
-        })?;
         let consumer =
             Consumer::new(tag.clone(), consume.no_ack, Arc::clone(&self.deliveries), self.context.clock);
         let subscription = Subscription {
@@ -67,18 +67,28 @@ impl Channel {
             priority,
             prefetch: self.prefetch,
         };
-        let id = self.context.session.subscribe(&queue, subscription, now)?;
+        self.deliveries.add_consumer(Arc::clone(&consumer));
+        let id = match self.context.session.subscribe(&queue, subscription, now) {
+            Ok(id) => id,
+            Err(exception) => {
+                self.deliveries.remove_consumer(&tag);
+                return Err(exception.into());
+            }
+        };
         consumer.subscribed(&queue, id);
-        self.deliveries.add_consumer(consumer);
-        if !consume.no_wait {
-            self.reply(basic::ConsumeOk { consumer_tag: tag.as_short_str() });
-        }
+        self.deliveries.announce(&tag, consume.no_wait);
         // Deliveries start once the answer is in the buffer before them.
         queue.resume(id, now);
         Ok(())
     }
 
     fn new_consumer_tag(&self, consume: &basic::Consume<'_>) -> Result<ShortString, Exception> {
+        let consumers_max = self.context.limits.consumers_max;
+        if self.deliveries.consumer_count() >= consumers_max {
+            return Err(not_allowed(format_args!(
+                "reached maximum ({consumers_max}) of consumers per channel"
+            )));
+        }
         if consume.consumer_tag.is_empty() {
             let tag = Name::generate(GENERATED_TAG_PREFIX);
             return Ok(tag.as_short_str().to_owned());
@@ -86,12 +96,6 @@ impl Channel {
         let tag = consume.consumer_tag.to_owned();
         if self.deliveries.has_consumer(&tag) {
             return Err(not_allowed(format_args!("attempt to reuse consumer tag '{tag}'")));
-        }
-        let consumers_max = self.context.limits.consumers_max;
-        if self.deliveries.consumer_count() >= consumers_max {
-            return Err(not_allowed(format_args!(
-                "reached maximum ({consumers_max}) of consumers per channel"
-            )));
         }
         Ok(tag)
     }

@@ -81,4 +81,8 @@ impl Resume for Waiter {
             queue.resume(id, consumer.clock.now());
         }
     }
+
+    fn is_gone(&self) -> bool {
+        self.0.strong_count() == 0
+    }
 }

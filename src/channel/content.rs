@@ -11,6 +11,7 @@
 
 use lepus_protocol::{ClassId, ReplyCode, ShortStr, ShortString};
 
+use super::held::{Held, TooMuch};
 use super::publish::Publication;
 use crate::exception::ConnectionException;
 use crate::message::{Message, MessageBuilder};
@@ -30,6 +31,7 @@ pub(super) enum Content {
         builder: MessageBuilder,
         /// Octets still to come; never 0.
         remaining: u64,
+        held: Held,
     },
 }
 
@@ -88,7 +90,7 @@ impl Content {
         octets: &[u8],
     ) -> Result<Option<(Publication, Message)>, ConnectionException> {
         match std::mem::take(self) {
-            Self::AwaitingBody { publication, mut builder, remaining } => {
+            Self::AwaitingBody { publication, mut builder, remaining, mut held } => {
                 let Some(remaining) = remaining.checked_sub(octets.len() as u64) else {
                     return Err(ConnectionException::new(
                         ReplyCode::FRAME_ERROR,
@@ -99,7 +101,11 @@ impl Content {
                 if remaining == 0 {
                     return Ok(Some((publication, builder.finish())));
                 }
-                *self = Self::AwaitingBody { publication, builder, remaining };
+                held.grow(octets.len() as u64).map_err(|TooMuch { max }| {
+                    let text = format_args!("more than {max} octets in messages that are not complete");
+                    ConnectionException::new(ReplyCode::RESOURCE_ERROR, text)
+                })?;
+                *self = Self::AwaitingBody { publication, builder, remaining, held };
                 Ok(None)
             }
             Self::AwaitingHeader(_) => Err(unexpected(format_args!(

@@ -34,14 +34,17 @@ struct Inner {
     limit: Option<usize>,
     /// Consumers that were refused because of that limit.
     over_limit: Vec<Arc<dyn Resume>>,
-    consumers: HashMap<ShortString, Arc<Consumer>, RandomState>,
+    consumers: HashMap<ShortString, Registered, RandomState>,
     closed: bool,
 }
 
-/// What a channel leaves behind.
-pub(super) struct Remains {
-    pub(super) consumers: Vec<Arc<Consumer>>,
-    pub(super) unacked: Vec<Unacked>,
+/// A consumer of the channel.
+struct Registered {
+    consumer: Arc<Consumer>,
+    /// The client knows of it.
+    announced: bool,
+    /// Its queue went before the client knew of it.
+    gone: bool,
 }
 
 impl Deliveries {
@@ -60,7 +63,10 @@ impl Deliveries {
         if inner.closed {
             return Offered::Refused;
         }
-        if !consumer.no_ack && inner.limit.is_some_and(|limit| inner.unacked.len() >= limit) {
+        if !consumer.no_ack && inner.is_over_limit() {
+            if inner.over_limit.len() == inner.over_limit.capacity() {
+                inner.over_limit.retain(|waiter| !waiter.is_gone());
+            }
             inner.over_limit.push(consumer.waiter());
             return Offered::Refused;
         }
@@ -143,7 +149,7 @@ impl Deliveries {
     /// Consumers that wait because of the channel's limit, if it is not reached any more. The caller resumes them.
     pub(super) fn take_resumable(&self) -> Vec<Arc<dyn Resume>> {
         let mut inner = self.inner.lock();
-        if inner.over_limit.is_empty() || inner.limit.is_some_and(|limit| inner.unacked.len() >= limit) {
+        if inner.over_limit.is_empty() || inner.is_over_limit() {
             return Vec::new();
         }
         std::mem::take(&mut inner.over_limit)
@@ -159,24 +165,54 @@ impl Deliveries {
         self.inner.lock().consumers.len()
     }
 
-    /// Records a consumer.
+    /// Records a consumer, before its queue can know of it.
     pub(super) fn add_consumer(&self, consumer: Arc<Consumer>) {
-        self.inner.lock().consumers.insert(consumer.tag.clone(), consumer);
+        let registered = Registered { consumer, announced: false, gone: false };
+        self.inner.lock().consumers.insert(registered.consumer.tag.clone(), registered);
+    }
+
+    /// Lets the client know of the consumer, with consume-ok unless it wants no answer; and at once of its end, if its
+    /// queue has gone meanwhile.
+    pub(super) fn announce(&self, tag: &ShortString, no_wait: bool) {
+        let mut inner = self.inner.lock();
+        let Some(registered) = inner.consumers.get_mut(tag) else { return };
+        registered.announced = true;
+        let gone = registered.gone;
+        if !no_wait {
+            let answer = Method::from(basic::ConsumeOk { consumer_tag: tag.as_short_str() });
+            self.outbound.append(|frames| answer.encode(self.channel, frames));
+        }
+        if gone {
+            inner.consumers.remove(tag);
+            self.send_cancel(tag);
+        }
     }
 
     /// Takes a consumer out; its queue does not know yet.
     pub(super) fn remove_consumer(&self, tag: &ShortString) -> Option<Arc<Consumer>> {
-        self.inner.lock().consumers.remove(tag)
+        self.inner.lock().consumers.remove(tag).map(|registered| registered.consumer)
     }
 
     /// The consumer's queue is gone: the client is told, if it can be (RabbitMQ).
     pub(super) fn consumer_cancelled(&self, consumer: &Consumer) {
         let mut inner = self.inner.lock();
-        if inner.closed || inner.consumers.remove(&consumer.tag).is_none() || !self.notify_cancel {
-            return;
+        // Its tag may have been given to another consumer meanwhile.
+        let registered = inner.consumers.get_mut(&consumer.tag);
+        match registered.filter(|registered| std::ptr::eq(&*registered.consumer, consumer)) {
+            None => {}
+            Some(registered) if !registered.announced => registered.gone = true,
+            Some(_) => {
+                inner.consumers.remove(&consumer.tag);
+                self.send_cancel(&consumer.tag);
+            }
         }
-        let cancel = basic::Cancel { consumer_tag: consumer.tag.as_short_str(), no_wait: true };
-        self.outbound.send(|frames| Method::from(cancel).encode(self.channel, frames));
+    }
+
+    fn send_cancel(&self, tag: &ShortString) {
+        if self.notify_cancel {
+            let cancel = Method::from(basic::Cancel { consumer_tag: tag.as_short_str(), no_wait: true });
+            self.outbound.send(|frames| cancel.encode(self.channel, frames));
+        }
     }
 
     /// Tells the writer that there are deliveries.
@@ -184,15 +220,22 @@ impl Deliveries {
         self.outbound.wake();
     }
 
-    /// Takes no more deliveries and hands over what is left.
-    pub(super) fn close(&self) -> Remains {
+    /// Takes no more deliveries, and hands over the consumers.
+    pub(super) fn close(&self) -> Vec<Arc<Consumer>> {
         let mut inner = self.inner.lock();
         inner.closed = true;
         inner.over_limit.clear();
-        Remains {
-            consumers: std::mem::take(&mut inner.consumers).into_values().collect(),
-            unacked: inner.unacked.take_all(),
-        }
+        let mut consumers: Vec<_> = std::mem::take(&mut inner.consumers).into_iter().collect();
+        drop(inner);
+        consumers.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        consumers.into_iter().map(|(_, registered)| registered.consumer).collect()
+    }
+}
+
+impl Inner {
+    /// Whether consumers hold as many deliveries as the channel may have (RabbitMQ: basic.get does not count).
+    fn is_over_limit(&self) -> bool {
+        self.limit.is_some_and(|limit| self.unacked.consumed() >= limit)
     }
 }
 

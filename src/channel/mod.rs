@@ -16,6 +16,7 @@ mod consumer;
 mod content;
 mod deliveries;
 mod entities;
+mod held;
 mod publish;
 mod settle;
 mod tx;
@@ -25,7 +26,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use lepus_protocol::method::{access, basic, channel, confirm};
-use lepus_protocol::{ChannelId, ContentHeader, Method, ReplyCode};
+use lepus_protocol::{ChannelId, ContentHeader, DeliveryTag, Method, ReplyCode};
+use tracing::{Span, info_span};
 
 use crate::broker::{LogPosition, Routes, Session};
 use crate::clock::{Clock, Timestamp};
@@ -34,6 +36,8 @@ use crate::exception::{ChannelException, ConnectionException, Exception};
 use crate::name::Name;
 use crate::outbound::Outbound;
 use crate::queue::Settlement;
+
+pub use held::Holdings;
 
 use confirms::Confirms;
 use consume::ReplyTo;
@@ -54,6 +58,8 @@ pub struct Context {
     pub clock: Clock,
     /// Limits.
     pub limits: ConnectionLimits,
+    /// What its channels hold that is not published.
+    pub holdings: Arc<Holdings>,
     /// Whether the client understands a basic.cancel from the server (RabbitMQ: consumer_cancel_notify).
     pub notify_cancel: bool,
 }
@@ -72,6 +78,7 @@ pub struct Channel {
     reply_to: Option<ReplyTo>,
     /// Kept between publishes for its memory; empty otherwise.
     routes: Routes,
+    span: Span,
 }
 
 /// What happens to a publish besides being routed.
@@ -101,6 +108,7 @@ impl Channel {
             last_exchange: None,
             reply_to: None,
             routes: Routes::new(),
+            span: info_span!("channel", %id),
         }
     }
 
@@ -110,6 +118,9 @@ impl Channel {
     /// What closes the channel or the connection.
     pub fn on_method(&mut self, method: Method<'_>, now: Timestamp) -> Result<(), Exception> {
         self.content.check_method()?;
+        // The busy class logs nothing: it is spared the span.
+        let span = (!matches!(method, Method::Basic(_))).then(|| self.span.clone());
+        let _entered = span.as_ref().map(Span::enter);
         match method {
             Method::Basic(method) => self.on_basic(method, now),
             Method::Queue(method) => self.on_queue(method, now),
@@ -227,20 +238,25 @@ impl Channel {
         }
     }
 
-    /// Ends the channel: consumers are cancelled, unsettled deliveries go back to their queues.
-    pub fn close(mut self, now: Timestamp) {
-        let mut remains = self.deliveries.close();
-        for consumer in &remains.consumers {
+    /// Takes no more deliveries: consumers are cancelled. What they hold is still theirs.
+    pub fn stop(&mut self, now: Timestamp) {
+        for consumer in self.deliveries.close() {
             if let Some((queue, id)) = consumer.subscription() {
                 self.context.session.cancel(&queue, id, now);
             }
         }
+    }
+
+    /// Ends the channel: consumers are cancelled, unsettled deliveries go back to their queues.
+    pub fn close(mut self, now: Timestamp) {
+        self.stop(now);
+        let mut unacked = self.deliveries.take_through(DeliveryTag::ALL).unwrap_or_default();
         match std::mem::take(&mut self.mode) {
-            Mode::Tx(tx) => remains.unacked.extend(tx.into_unacked()),
+            Mode::Tx(tx) => unacked.extend(tx.into_unacked()),
             Mode::Confirm(confirms) => confirms.close(),
             Mode::Plain => {}
         }
-        self.settle_all(remains.unacked, Settlement::Requeue, now);
+        self.settle_all(unacked, Settlement::Requeue, now);
     }
 
     fn reply<'m>(&self, method: impl Into<Method<'m>>) {

@@ -102,7 +102,9 @@ impl Channel {
         if header.body_size == 0 {
             return self.complete(publication, builder.finish(), now);
         }
-        self.content = Content::AwaitingBody { publication, builder, remaining: header.body_size };
+        let held = self.context.holdings.hold_none();
+        let remaining = header.body_size;
+        self.content = Content::AwaitingBody { publication, builder, remaining, held };
         Ok(())
     }
 

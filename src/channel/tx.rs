@@ -2,6 +2,7 @@
 
 use lepus_protocol::method::tx;
 
+use super::held::{Held, TooMuch};
 use super::publish::RoutedMessage;
 use super::unacked::Unacked;
 use super::{Channel, Mode};
@@ -9,27 +10,33 @@ use crate::clock::Timestamp;
 use crate::exception::{ChannelException, Exception};
 use crate::queue::Settlement;
 
-/// Octets of messages that one transaction may hold: it is all in memory until it commits.
-const TX_OCTETS_MAX: usize = 256 * 1024 * 1024;
-
 /// Publishes and settlements that one transaction may hold.
 const TX_OPERATIONS_MAX: usize = 1_000_000;
 
 /// What a transaction has gathered.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Tx {
     publishes: Vec<RoutedMessage>,
     settlements: Vec<(Settlement, Vec<Unacked>)>,
-    octets: usize,
+    held: Held,
     operations: usize,
 }
 
 impl Tx {
+    /// Nothing gathered yet.
+    pub(super) fn new(held: Held) -> Self {
+        Self { publishes: Vec::new(), settlements: Vec::new(), held, operations: 0 }
+    }
+
     /// Gathers a publish.
     pub(super) fn publish(&mut self, routed: RoutedMessage) -> Result<(), ChannelException> {
-        self.grow(routed.message.memory_len(), 1)?;
+        self.held.grow(routed.message.memory_len() as u64).map_err(|TooMuch { max }| {
+            ChannelException::precondition_failed(format_args!(
+                "more than {max} octets in transactions that are not committed"
+            ))
+        })?;
         self.publishes.push(routed);
-        Ok(())
+        self.count(1)
     }
 
     /// Gathers settlements.
@@ -40,17 +47,14 @@ impl Tx {
     ) -> Result<(), ChannelException> {
         let count = deliveries.len();
         self.settlements.push((how, deliveries));
-        self.grow(0, count)
+        self.count(count)
     }
 
-    fn grow(&mut self, octets: usize, operations: usize) -> Result<(), ChannelException> {
-        self.octets += octets;
+    fn count(&mut self, operations: usize) -> Result<(), ChannelException> {
         self.operations += operations;
-        if self.octets > TX_OCTETS_MAX || self.operations > TX_OPERATIONS_MAX {
+        if self.operations > TX_OPERATIONS_MAX {
             return Err(ChannelException::precondition_failed(format_args!(
-                "transaction of {} octets in {} operations; at most {TX_OCTETS_MAX} in {TX_OPERATIONS_MAX} are \
-                 accepted",
-                self.octets, self.operations
+                "more than {TX_OPERATIONS_MAX} publishes and settlements in a transaction"
             )));
         }
         Ok(())
@@ -82,7 +86,7 @@ impl Channel {
                     ChannelException::precondition_failed("cannot switch from confirm to tx mode").into()
                 );
             }
-            Mode::Plain => self.mode = Mode::Tx(Tx::default()),
+            Mode::Plain => self.mode = Mode::Tx(Tx::new(self.context.holdings.hold_none())),
             Mode::Tx(_) => {}
         }
         self.reply(tx::SelectOk);
@@ -116,7 +120,7 @@ impl Channel {
 
     fn take_tx(&mut self) -> Result<Tx, ChannelException> {
         match &mut self.mode {
-            Mode::Tx(tx) => Ok(std::mem::take(tx)),
+            Mode::Tx(tx) => Ok(std::mem::replace(tx, Tx::new(self.context.holdings.hold_none()))),
             Mode::Plain | Mode::Confirm(_) => {
                 Err(ChannelException::precondition_failed("channel is not transactional"))
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lepus_protocol::DeliveryTag;
 
-use crate::queue::{LeaseRef, Queue};
+use crate::queue::{Holder, LeaseRef, Queue};
 
 /// A delivery: which message of which queue.
 #[derive(Clone, Debug)]
@@ -18,6 +18,13 @@ pub(super) struct Unacked {
     pub(super) lease: LeaseRef,
 }
 
+impl Unacked {
+    /// 1 if a consumer holds it.
+    fn is_consumed(&self) -> usize {
+        usize::from(self.lease.holder != Holder::Get)
+    }
+}
+
 /// Unsettled deliveries in order of their tags.
 ///
 /// Clients mostly settle the oldest first, so that this is a queue. What is settled out of order leaves a gap,
@@ -27,6 +34,8 @@ pub(super) struct Unacked {
 pub(super) struct UnackedDeliveries {
     slots: VecDeque<(DeliveryTag, Option<Unacked>)>,
     live: usize,
+    /// Those that consumers hold; the rest was fetched by basic.get.
+    consumed: usize,
 }
 
 /// The client named a delivery that is not unsettled.
@@ -40,6 +49,7 @@ impl UnackedDeliveries {
     /// Records a delivery; its tag is greater than any before.
     pub(super) fn push(&mut self, delivery: Unacked) {
         self.live += 1;
+        self.consumed += delivery.is_consumed();
         self.slots.push_back((delivery.tag, Some(delivery)));
     }
 
@@ -48,6 +58,7 @@ impl UnackedDeliveries {
         let at = self.slots.binary_search_by_key(&tag, |(tag, _)| *tag).map_err(|_| UnknownTag)?;
         let taken = self.slots.get_mut(at).and_then(|(_, slot)| slot.take()).ok_or(UnknownTag)?;
         self.live -= 1;
+        self.consumed -= taken.is_consumed();
         self.close_gaps();
         Ok(taken)
     }
@@ -60,6 +71,7 @@ impl UnackedDeliveries {
         let at = self.slots.binary_search_by_key(&tag, |(tag, _)| *tag).map_err(|_| UnknownTag)?;
         let taken: Vec<_> = self.slots.drain(..=at).filter_map(|(_, slot)| slot).collect();
         self.live -= taken.len();
+        self.consumed -= taken.iter().map(Unacked::is_consumed).sum::<usize>();
         self.close_gaps();
         Ok(taken)
     }
@@ -67,20 +79,22 @@ impl UnackedDeliveries {
     /// Takes out everything, in order.
     pub(super) fn take_all(&mut self) -> Vec<Unacked> {
         self.live = 0;
+        self.consumed = 0;
         std::mem::take(&mut self.slots).into_iter().filter_map(|(_, slot)| slot).collect()
     }
 
     /// Puts deliveries back that were taken out (tx.rollback).
     pub(super) fn put_back(&mut self, deliveries: Vec<Unacked>) {
+        self.consumed += deliveries.iter().map(Unacked::is_consumed).sum::<usize>();
         self.slots.retain(|(_, slot)| slot.is_some());
         self.slots.extend(deliveries.into_iter().map(|delivery| (delivery.tag, Some(delivery))));
         self.slots.make_contiguous().sort_unstable_by_key(|(tag, _)| *tag);
         self.live = self.slots.len();
     }
 
-    /// Number of unsettled deliveries.
-    pub(super) fn len(&self) -> usize {
-        self.live
+    /// Number of unsettled deliveries that consumers hold.
+    pub(super) fn consumed(&self) -> usize {
+        self.consumed
     }
 
     fn close_gaps(&mut self) {
@@ -101,7 +115,7 @@ mod tests {
     use crate::clock::Timestamp;
     use crate::id::EntityId;
     use crate::name::Name;
-    use crate::queue::{Dropped, Holder, Host, QueueArguments, QueueOptions, Seq};
+    use crate::queue::{Dropped, Host, QueueArguments, QueueOptions, Seq};
 
     struct Nobody;
 
@@ -146,7 +160,7 @@ mod tests {
         assert!(unacked.take(DeliveryTag::new(2)).is_ok());
         assert_eq!(unacked.take(DeliveryTag::new(2)).unwrap_err(), UnknownTag);
         assert_eq!(unacked.take(DeliveryTag::new(4)).unwrap_err(), UnknownTag);
-        assert_eq!(unacked.len(), 2);
+        assert_eq!(unacked.live, 2);
     }
 
     #[test]
@@ -173,7 +187,7 @@ mod tests {
         for tag in 2..=10_000 {
             unacked.take(DeliveryTag::new(tag)).unwrap();
         }
-        assert_eq!(unacked.len(), 1);
+        assert_eq!(unacked.live, 1);
         assert!(unacked.slots.len() <= 2 + UnackedDeliveries::GAPS_MIN);
         assert!(unacked.take(DeliveryTag::new(1)).is_ok());
     }

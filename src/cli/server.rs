@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -31,7 +32,7 @@ pub(super) struct Arguments {
     identity: IdentityArgument,
 
     /// Refuse SASL ANONYMOUS, which otherwise logs in as guest from loopback.
-    #[arg(long, env = "LEPUS_NO_ANONYMOUS")]
+    #[arg(long, env = "LEPUS_NO_ANONYMOUS", value_parser = FalseyValueParser::new())]
     no_anonymous: bool,
 
     /// Connections at a time.

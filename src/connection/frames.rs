@@ -32,6 +32,10 @@ impl Connection {
             if self.on_frame(frame, now)? == Outcome::ClosedByClient {
                 return Ok(Outcome::ClosedByClient);
             }
+            // Asked after each frame: one read can hold thousands of requests with large answers.
+            if !self.outbound.has_room() {
+                return Ok(Outcome::Paused);
+            }
         }
     }
 
@@ -125,6 +129,10 @@ impl Connection {
                 let exception =
                     ConnectionException::new(ReplyCode::CHANNEL_ERROR, "second 'channel.open' seen");
                 return Err(Failure::new(exception, channel::Open::CLASS, channel::Open::ID));
+            }
+            (channel::Method::Close(_), Some(Slot::Open(channel))) if channel.awaits_content() => {
+                // Refused as any method in the middle of content.
+                return Ok(false);
             }
             (channel::Method::Close(close), Some(slot)) => {
                 let is_open = matches!(slot, Slot::Open(_));

@@ -30,6 +30,8 @@ enum Failed {
     Io(io::Error),
     /// The client left, or there was nothing but silence on the line.
     Gone,
+    /// The client closed in due form.
+    Closed,
     /// Not AMQP, or not 0-9-1.
     BadHeader,
     /// The client was refused.
@@ -153,7 +155,7 @@ fn on_frame(state: Handshake, frame: Frame<'_>, terms: &Terms<'_>) -> Result<Ste
         return Err(ConnectionException::new(ReplyCode::COMMAND_INVALID, "unimplemented method").into());
     };
     if matches!(method, connection::Method::Close(_)) {
-        return Err(Failed::Gone);
+        return Err(Failed::Closed);
     }
     // RabbitMQ blames nothing for a login that is refused, and connection.tune for what tune-ok gets wrong.
     let (class_id, method_id) = match method_id {
@@ -186,6 +188,10 @@ where
     match failed {
         Failed::Io(error) => tracing::info!(%error, "connection lost during the handshake"),
         Failed::Gone => tracing::debug!("client left during the handshake"),
+        Failed::Closed => {
+            let closed = send(writer, &Method::from(connection::CloseOk)).await;
+            tracing::debug!(?closed, "client closed during the handshake");
+        }
         Failed::BadHeader => {
             tracing::warn!("bad protocol header");
             // §4.2.2: the server names the version that it would accept.

@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
 
 use crate::broker::{Broker, Session};
-use crate::channel::{Channel, Context};
+use crate::channel::{Channel, Context, Holdings};
 use crate::clock::Timestamp;
 use crate::config::{ConnectionLimits, Identity};
 use crate::exception::ConnectionException;
@@ -111,6 +111,8 @@ enum Slot {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
     Continue,
+    /// Too many answers wait to be read: the rest of the frames must wait too.
+    Paused,
     /// The client sent connection.close.
     ClosedByClient,
 }
@@ -133,6 +135,7 @@ impl Connection {
             frame_max: opened.tuning.frame_max,
             clock: settings.broker.clock,
             limits: settings.limits.clone(),
+            holdings: Holdings::new(settings.limits.message_size_max),
             notify_cancel: capability("consumer_cancel_notify"),
         };
         let notify_blocked = capability("connection.blocked");
@@ -171,7 +174,15 @@ impl Connection {
     /// Closes all channels and gives up what belongs to the connection. Doing it twice changes nothing.
     fn tear_down(&mut self) {
         let now = self.now();
-        for (_, slot) in self.channels.drain() {
+        // All consumers go before anything is given back: what one channel held must not go to another that ends too.
+        let mut channels: Vec<_> = self.channels.drain().collect();
+        channels.sort_unstable_by_key(|(id, _)| *id);
+        for (_, slot) in &mut channels {
+            if let Slot::Open(channel) = slot {
+                channel.stop(now);
+            }
+        }
+        for (_, slot) in channels {
             if let Slot::Open(channel) = slot {
                 channel.close(now);
             }

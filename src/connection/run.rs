@@ -9,7 +9,7 @@ use lepus_protocol::method::connection;
 use lepus_protocol::{ChannelId, Frame, Method, ReplyCode, ShortStr, decode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::task::JoinHandle;
 use tokio::time::{Sleep, sleep_until, timeout};
 use tracing::Instrument;
 
@@ -53,20 +53,35 @@ struct Liveness {
 struct Line<R> {
     input: Input<R>,
     outbound: Arc<Outbound>,
-    writer: JoinHandle<io::Result<()>>,
+    writer: Writer,
     alarm: watch::Receiver<bool>,
     liveness: Liveness,
     frame_max: u32,
+    /// There are whole frames left in the input, because the answers to those before are not read.
+    is_paused: bool,
     /// connection.blocked has been sent, or would have been.
     blocked: bool,
 }
 
-/// Ends the writer with the connection, however that ends.
-struct AbortOnDrop(AbortHandle);
+/// The writer's task. It ends with the connection, however that ends.
+struct Writer {
+    task: JoinHandle<io::Result<()>>,
+    ended: bool,
+}
 
-impl Drop for AbortOnDrop {
+impl Writer {
+    /// Waits for the end; may be asked again afterwards.
+    async fn ended(&mut self) {
+        if !self.ended {
+            let _written = (&mut self.task).await;
+            self.ended = true;
+        }
+    }
+}
+
+impl Drop for Writer {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 
@@ -81,8 +96,8 @@ impl Connection {
         // RabbitMQ sends at twice the rate, so that one late frame does not end the connection.
         let send_every = (heartbeat > 0).then(|| Duration::from_millis(heartbeat * 500));
         let outbound = Arc::clone(&self.outbound);
-        let writer = tokio::spawn(writer::run(socket, outbound, send_every).in_current_span());
-        let _writer = AbortOnDrop(writer.abort_handle());
+        let task = tokio::spawn(writer::run(socket, outbound, send_every).in_current_span());
+        let writer = Writer { task, ended: false };
         let mut line = Line {
             input,
             outbound: Arc::clone(&self.outbound),
@@ -90,12 +105,13 @@ impl Connection {
             alarm: self.settings.broker.alarm.subscribe(),
             liveness: Liveness::new(self.context.clock, heartbeat),
             frame_max: self.tuning.frame_max,
+            is_paused: false,
             blocked: false,
         };
         self.serve(&mut line).await;
         self.tear_down();
         self.outbound.close_after_flush();
-        if timeout(LAST_FRAMES_MAX, &mut line.writer).await.is_err() {
+        if timeout(LAST_FRAMES_MAX, line.writer.ended()).await.is_err() {
             tracing::debug!("the last frames could not be written");
         }
         tracing::info!("connection closed");
@@ -106,7 +122,7 @@ impl Connection {
             let outcome = self.carry_out(line);
             self.let_answers_go().await;
             match outcome {
-                Ok(Outcome::Continue) => {}
+                Ok(Outcome::Continue | Outcome::Paused) => {}
                 Ok(Outcome::ClosedByClient) => {
                     // RabbitMQ: exclusive queues are gone before the client hears that it is closed.
                     self.tear_down();
@@ -142,6 +158,7 @@ impl Connection {
         let work = || self.on_octets(line.input.octets(), &mut consumed, now);
         let (outcome, logged) = journal.batch(work);
         line.input.consume(consumed);
+        line.is_paused = matches!(outcome, Ok(Outcome::Paused));
         self.flush(logged);
         outcome
     }
@@ -154,15 +171,18 @@ impl Connection {
 
     /// Waits for the next thing to happen.
     async fn wait<R: AsyncRead + Unpin>(&mut self, line: &mut Line<R>) -> Event {
-        if !self.outbound.has_room() && timeout(ANSWERS_UNREAD_MAX, self.outbound.room()).await.is_err() {
-            return Event::Unread;
+        if let Some(event) = self.wait_for_room(line).await {
+            return event;
+        }
+        if line.is_paused {
+            return Event::Octets;
         }
         loop {
             self.follow_alarm(line);
             tokio::select! {
                 biased;
                 read = line.input.read(), if !line.blocked => return line.liveness.on_read(read),
-                _ended = &mut line.writer => return Event::Gone(None),
+                () = line.writer.ended() => return Event::Gone(None),
                 () = self.settings.stopping.cancelled() => return Event::Stopping,
                 _changed = line.alarm.changed() => {}
                 () = &mut line.liveness.check, if line.liveness.patience.is_some() => {
@@ -176,6 +196,21 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// Waits until the peer has taken enough of what it is sent. Octets that reach it count as a sign of life.
+    async fn wait_for_room<R>(&self, line: &mut Line<R>) -> Option<Event> {
+        while !self.outbound.has_room() {
+            tokio::select! {
+                progress = timeout(ANSWERS_UNREAD_MAX, self.outbound.progress()) => match progress {
+                    Ok(()) => line.liveness.heard_now(),
+                    Err(_) => return Some(Event::Unread),
+                },
+                () = line.writer.ended() => return Some(Event::Gone(None)),
+                () = self.settings.stopping.cancelled() => return Some(Event::Stopping),
+            }
+        }
+        None
     }
 
     /// RabbitMQ: while an alarm is raised, connections that publish are not read, and told so.
@@ -235,7 +270,7 @@ impl<R: AsyncRead + Unpin> Line<R> {
             }
             tokio::select! {
                 read = self.input.read() => if !matches!(read, Ok(1..)) { return false },
-                _ended = &mut self.writer => return false,
+                () = self.writer.ended() => return false,
             }
         }
     }

@@ -8,7 +8,10 @@ use lepus_protocol::encoder;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
-use crate::outbound::Outbound;
+use crate::outbound::{KEEP_CAPACITY, Outbound};
+
+/// Octets after which the buffer hears of progress: a large message on a slow line must not look like a dead peer.
+const PIECE: usize = 64 * 1024;
 
 /// Writes what the outbound buffer holds until it is closed; a heartbeat whenever nothing was written for
 /// `heartbeat` (§4.2.7).
@@ -27,8 +30,12 @@ where
 {
     let mut buffer = Vec::new();
     while next(outbound, &mut buffer, heartbeat).await.is_some() {
-        socket.write_all(&buffer).await?;
-        outbound.written(&mut buffer);
+        for piece in buffer.chunks(PIECE) {
+            socket.write_all(piece).await?;
+            outbound.written(piece.len());
+        }
+        buffer.clear();
+        buffer.shrink_to(KEEP_CAPACITY);
     }
     socket.shutdown().await
 }

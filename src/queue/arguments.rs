@@ -1,6 +1,6 @@
 //! The arguments of queue.declare (§1.7.2.1), validated and compared as RabbitMQ does.
 
-use lepus_protocol::{FieldTable, FieldValue};
+use lepus_protocol::{FieldTable, FieldValue, ShortStr};
 
 use super::limits::{Limits, Overflow};
 use crate::name::Name;
@@ -30,6 +30,29 @@ const COMPARED: &[&str] = &[
 /// Most entries that a queue's or exchange's arguments may have; RabbitMQ knows some thirty.
 pub const ARGUMENTS_MAX: usize = 256;
 
+/// Arguments that mean nothing to a classic queue and are refused (RabbitMQ).
+const NOT_CLASSIC: &[&str] = &[
+    "x-delivery-limit",
+    "x-dead-letter-strategy",
+    "x-quorum-initial-group-size",
+    "x-max-age",
+    "x-stream-max-segment-size-bytes",
+    "x-stream-filter-size-bytes",
+    "x-initial-cluster-size",
+];
+
+/// Arguments that mean nothing to a quorum queue and are refused (RabbitMQ).
+const NOT_QUORUM: &[&str] = &[
+    "x-max-priority",
+    "x-max-age",
+    "x-stream-max-segment-size-bytes",
+    "x-stream-filter-size-bytes",
+    "x-initial-cluster-size",
+];
+
+/// How often a message may come back to a quorum queue that does not say (RabbitMQ 4).
+const DELIVERY_LIMIT_DEFAULT: u32 = 20;
+
 type Check = fn(&FieldValue, &FieldTable) -> Result<(), String>;
 
 const CHECKS: &[(&str, Check)] = &[
@@ -41,6 +64,9 @@ const CHECKS: &[(&str, Check)] = &[
     ("x-max-priority", check_max_priority),
     ("x-overflow", check_overflow),
     ("x-queue-mode", check_queue_mode),
+    ("x-queue-version", check_queue_version),
+    ("x-queue-leader-locator", check_string),
+    ("x-delivery-limit", check_delivery_limit),
     ("x-single-active-consumer", check_bool),
     ("x-queue-type", check_queue_type),
 ];
@@ -92,12 +118,23 @@ impl QueueArguments {
             bytes_max: number(&raw, "x-max-length-bytes"),
             overflow: overflow(&raw),
             priority_max: number(&raw, "x-max-priority").and_then(|max| u8::try_from(max).ok()),
+            delivery_limit: delivery_limit(&raw),
             idle_ms: number(&raw, "x-expires"),
         };
         let single_active_consumer =
             raw.get("x-single-active-consumer").and_then(FieldValue::as_bool).unwrap_or(false);
         let dead_letter = dead_letter(&raw);
         Ok(Self { raw, limits, single_active_consumer, dead_letter })
+    }
+
+    /// The first argument that queues of this type do not have, and the name of the type.
+    pub fn foreign_argument(&self) -> Option<(&'static str, &'static str)> {
+        let (foreign, kind) = if self.is_quorum() {
+            (NOT_QUORUM, "rabbit_quorum_queue")
+        } else {
+            (NOT_CLASSIC, "rabbit_classic_queue")
+        };
+        foreign.iter().find(|key| self.raw.get(key).is_some()).map(|key| (*key, kind))
     }
 
     /// The arguments as they were declared.
@@ -107,7 +144,7 @@ impl QueueArguments {
 
     /// Whether the queue was declared with RabbitMQ's queue type `quorum`.
     pub fn is_quorum(&self) -> bool {
-        self.raw.get("x-queue-type").and_then(FieldValue::as_str) == Some("quorum")
+        is_quorum(&self.raw)
     }
 
     /// Compares with a later declaration of the same queue.
@@ -202,6 +239,22 @@ fn number(raw: &FieldTable, key: &str) -> Option<u64> {
     raw.get(key).and_then(FieldValue::as_integer).and_then(|value| u64::try_from(value).ok())
 }
 
+fn is_quorum(raw: &FieldTable) -> bool {
+    raw.get("x-queue-type").and_then(FieldValue::as_str) == Some("quorum")
+}
+
+/// RabbitMQ: classic queues have no delivery limit, quorum queues always have one unless it is negative.
+fn delivery_limit(raw: &FieldTable) -> Option<u32> {
+    if !is_quorum(raw) {
+        return None;
+    }
+    match raw.get("x-delivery-limit").and_then(FieldValue::as_integer) {
+        None => Some(DELIVERY_LIMIT_DEFAULT),
+        Some(..0) => None,
+        Some(limit) => Some(u32::try_from(limit).unwrap_or(u32::MAX)),
+    }
+}
+
 fn dead_letter(raw: &FieldTable) -> Option<DeadLetterTarget> {
     let exchange = Name::from(raw.get("x-dead-letter-exchange")?.as_str()?);
     let routing_key = raw.get("x-dead-letter-routing-key").and_then(FieldValue::as_str);
@@ -257,9 +310,15 @@ fn check_string(value: &FieldValue, _: &FieldTable) -> Result<(), String> {
 
 fn check_dead_letter_routing_key(value: &FieldValue, arguments: &FieldTable) -> Result<(), String> {
     check_string(value, arguments)?;
-    match arguments.get("x-dead-letter-exchange") {
-        Some(_) => Ok(()),
-        None => Err("routing_key_but_no_dlx_defined".to_owned()),
+    if arguments.get("x-dead-letter-exchange").is_none() {
+        return Err("routing_key_but_no_dlx_defined".to_owned());
+    }
+    match value.as_str() {
+        // RabbitMQ accepts it, and could not send it.
+        Some(key) if key.len() > ShortStr::LENGTH_MAX => {
+            Err(format!("{{value_too_large,{} octets}}", key.len()))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -285,6 +344,17 @@ fn check_queue_mode(value: &FieldValue, arguments: &FieldTable) -> Result<(), St
         Some("default" | "lazy") => Ok(()),
         _ => Err("invalid_queue_mode".to_owned()),
     }
+}
+
+fn check_queue_version(value: &FieldValue, _: &FieldTable) -> Result<(), String> {
+    match integer(value)? {
+        1 | 2 => Ok(()),
+        other => Err(format!("{{unsupported_version,{other}}}")),
+    }
+}
+
+fn check_delivery_limit(value: &FieldValue, _: &FieldTable) -> Result<(), String> {
+    integer(value).map(drop)
 }
 
 fn check_bool(value: &FieldValue, _: &FieldTable) -> Result<(), String> {

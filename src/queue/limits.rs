@@ -27,6 +27,8 @@ pub struct Limits {
     pub overflow: Overflow,
     /// `x-max-priority`: the highest priority that is told apart.
     pub priority_max: Option<u8>,
+    /// `x-delivery-limit`: how often a message may come back; `None` is no limit.
+    pub delivery_limit: Option<u32>,
     /// `x-expires`: the queue lease in milliseconds.
     pub idle_ms: Option<u64>,
 }
@@ -40,6 +42,11 @@ impl Limits {
     /// The message's priority in this queue: none is the lowest, more than the highest is the highest (RabbitMQ).
     pub fn priority_of(&self, message: &Message) -> u8 {
         self.priority_max.map_or(0, |max| message.priority().min(max))
+    }
+
+    /// Whether a message that was given out so many times may not be given out again.
+    pub fn is_spent(&self, deliveries: u32) -> bool {
+        self.delivery_limit.is_some_and(|limit| deliveries > limit)
     }
 
     /// The smaller of the queue's and the message's time to live, in milliseconds.

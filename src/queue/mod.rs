@@ -266,7 +266,7 @@ impl Queue {
 
     /// Ends the queue: its messages go, its consumers are told. Returns how many messages were ready.
     ///
-    /// The caller has taken it out of the topology before, and asked `may_delete` under the queue's lock.
+    /// `may_delete` is asked under the queue's lock. The caller takes the queue out of the topology.
     ///
     /// # Errors
     /// What `may_delete` says; nothing has happened then.
@@ -275,22 +275,25 @@ impl Queue {
         now: Timestamp,
         may_delete: impl FnOnce(Counts) -> Result<(), E>,
     ) -> Result<usize, E> {
-        let (ready, outlets) = self.change(now, |inner, _| {
+        let (state, outlets) = self.change(now, |inner, _| {
             may_delete(inner.counts())?;
-            let ready = inner.state.ready_len();
             inner.deleted = true;
-            inner.state = State::default();
-            Ok((ready, inner.consumers.remove_all()))
+            // Freed once the lock is dropped: a long backlog takes its time.
+            Ok((std::mem::take(&mut inner.state), inner.consumers.remove_all()))
         })?;
         for outlet in outlets {
             outlet.cancelled();
         }
-        Ok(ready)
+        Ok(state.ready_len())
     }
 
-    /// A moment that was asked for has come. Returns whether the queue lease (`x-expires`) has run out.
-    pub fn tick(self: &Arc<Self>, now: Timestamp) -> bool {
+    /// The moment `at`, that was asked for, has come. Returns whether the queue lease (`x-expires`) has run out.
+    pub fn tick(self: &Arc<Self>, at: Timestamp, now: Timestamp) -> bool {
         self.change(now, |inner, after| {
+            if inner.armed != Some(at) {
+                // An earlier moment was asked for meanwhile; that tick has seen to everything.
+                return false;
+            }
             inner.armed = None;
             inner.state.expire_until(now, &mut after.effects);
             self.dispatch(inner, after, now);

@@ -140,3 +140,17 @@ async fn unknown_arguments_are_ignored() {
     accepted(&mut peer, "time", Value::Time(1_700_000_000)).await;
     accepted(&mut peer, "bytes", Value::Bytes(vec![0, 159, 255])).await;
 }
+
+#[tokio::test]
+async fn a_dead_letter_routing_key_fits_into_a_short_string() {
+    let Some(broker) = Broker::start_with(|_| ()).await else { return };
+    let mut peer = broker.channel().await;
+    let q = unique("q");
+    let method = declare(&q).flag("exclusive").arg("x-dead-letter-exchange", "");
+    let method = method.arg("x-dead-letter-routing-key", &"k".repeat(256));
+    let text = format!(
+        "PRECONDITION_FAILED - invalid arg 'x-dead-letter-routing-key' for queue '{q}' in vhost '/': \
+         {{value_too_large,256 octets}}"
+    );
+    peer.expect_refusal(1, method, 406, &text).await;
+}

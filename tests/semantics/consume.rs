@@ -392,3 +392,15 @@ async fn one_channel_to_one_channel_keeps_the_order() {
         peer.send(2, ack(delivery.delivery_tag())).await;
     }
 }
+
+#[tokio::test]
+async fn a_fetched_message_does_not_count_towards_the_channels_prefetch() {
+    let broker = Broker::start().await;
+    let mut peer = broker.channel().await;
+    let q = queue(&mut peer).await;
+    peer.call(1, qos(1).flag("global")).await;
+    publish_all(&mut peer, &q, &["fetched", "delivered"]).await;
+    peer.expect_get(1, &q, "fetched").await;
+    peer.call(1, consume(&q, "c")).await;
+    peer.expect_delivery(1, "delivered").await;
+}

@@ -355,3 +355,14 @@ async fn methods_may_be_pipelined() {
     }
     peer.expect_delivery(1, "hello").await;
 }
+
+#[tokio::test]
+async fn closing_a_channel_in_the_middle_of_content_is_505() {
+    let broker = Broker::start().await;
+    let mut peer = broker.channel().await;
+    peer.send(1, publish("", "q", "").method).await;
+    peer.send(1, close_channel()).await;
+    let text =
+        "UNEXPECTED_FRAME - expected content header for class 60, got non content header frame instead";
+    peer.expect_connection_close(505, text, (60, 40)).await;
+}

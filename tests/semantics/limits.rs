@@ -59,3 +59,16 @@ async fn a_ttl_of_zero_serves_waiting_consumers() {
     peer.publish(1, publish("", &q, "seen")).await;
     peer.expect_delivery(1, "seen").await;
 }
+
+#[tokio::test]
+async fn consumers_without_a_tag_count_towards_the_limit_too() {
+    let Some(broker) = Broker::start_with(|config| config.limits.consumers_max = 2).await else { return };
+    let mut peer = broker.channel().await;
+    let q = unique("q");
+    peer.call(1, declare(&q).flag("exclusive")).await;
+    for _ in 0..2 {
+        peer.call(1, consume(&q, "")).await;
+    }
+    let text = "NOT_ALLOWED - reached maximum (2) of consumers per channel";
+    peer.expect_hard_error(1, consume(&q, ""), 530, text).await;
+}

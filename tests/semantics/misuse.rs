@@ -287,3 +287,87 @@ async fn many_connections_come_and_go() {
     }
     bystander.is_well().await;
 }
+
+#[tokio::test]
+async fn a_long_chain_of_auto_delete_exchanges_goes_at_once_and_harms_nobody() {
+    const LENGTH: usize = 3_000;
+    let Some(broker) = Broker::start_with(|_| ()).await else { return };
+    let mut bystander = Bystander::new(&broker).await;
+    let mut peer = broker.channel().await;
+    let (q, x) = (unique("q"), unique("x"));
+    peer.call(1, declare(&q)).await;
+    for n in 0..LENGTH {
+        peer.call(1, declare_exchange(&format!("{x}{n}"), "fanout").flag("auto-delete")).await;
+    }
+    peer.call(1, bind(&q, &format!("{x}0"), "")).await;
+    for n in 1..LENGTH {
+        peer.call(1, bind_exchange(&format!("{x}{}", n - 1), &format!("{x}{n}"), "")).await;
+    }
+    peer.publish(1, publish(&format!("{x}{}", LENGTH - 1), "", "through all of them")).await;
+    peer.expect_get(1, &q, "through all of them").await;
+    peer.call(1, delete(&q)).await;
+    let last = format!("{x}{}", LENGTH - 1);
+    let text = format!("NOT_FOUND - no exchange '{last}' in vhost '/'");
+    peer.expect_refusal(1, declare_exchange(&last, "fanout").flag("passive"), 404, &text).await;
+    bystander.is_well().await;
+}
+
+#[tokio::test]
+async fn a_ring_of_queues_that_pass_on_what_they_cannot_hold_comes_to_rest() {
+    // More of them than deaths are remembered, so that the cycle cannot be told from the history.
+    const LENGTH: usize = 140;
+    let Some(broker) = Broker::start_with(|_| ()).await else { return };
+    let mut bystander = Bystander::new(&broker).await;
+    let mut peer = broker.channel().await;
+    let q = unique("q");
+    for n in 0..LENGTH {
+        let next = format!("{q}-{}", (n + 1) % LENGTH);
+        let method = declare(&format!("{q}-{n}")).flag("exclusive").arg("x-max-length", 0);
+        let method = method.arg("x-dead-letter-exchange", "").arg("x-dead-letter-routing-key", &next);
+        peer.call(1, method).await;
+    }
+    peer.call(1, confirm_select()).await;
+    peer.publish(1, publish("", &format!("{q}-0"), "round and round")).await;
+    peer.expect_confirm(1, 1).await;
+    bystander.is_well().await;
+}
+
+#[tokio::test]
+async fn queues_that_all_pass_on_to_all_others_come_to_rest() {
+    const QUEUES: usize = 10;
+    let Some(broker) = Broker::start_with(|_| ()).await else { return };
+    let mut peer = broker.channel().await;
+    let (q, x) = (unique("q"), unique("x"));
+    peer.call(1, declare_exchange(&x, "fanout").flag("auto-delete")).await;
+    for n in 0..QUEUES {
+        let method = declare(&format!("{q}-{n}")).flag("exclusive").arg("x-max-length", 0);
+        peer.call(1, method.arg("x-dead-letter-exchange", &x)).await;
+        peer.call(1, bind(&format!("{q}-{n}"), &x, "")).await;
+    }
+    peer.call(1, confirm_select()).await;
+    peer.publish(1, publish(&x, "", "to everybody")).await;
+    peer.expect_confirm(1, 1).await;
+}
+
+#[tokio::test]
+async fn a_batch_of_requests_with_large_answers_is_answered_piece_by_piece() {
+    const REQUESTS: u64 = 200;
+    let Some(broker) = Broker::start_with(|_| ()).await else { return };
+    let mut peer = broker.channel().await;
+    let q = unique("q");
+    peer.call(1, declare(&q).flag("exclusive")).await;
+    let body = "x".repeat(256 * 1024);
+    peer.publish(1, publish("", &q, &body)).await;
+    peer.expect_counts(1, &q, 1, 0).await;
+    // All in one write: the answers are 50 MiB.
+    let mut requests = Vec::new();
+    for tag in 1..=REQUESTS {
+        requests.extend(frame(METHOD, 1, &get(&q).encode()));
+        requests.extend(frame(METHOD, 1, &nack(tag).flag("requeue").encode()));
+    }
+    peer.send_bytes(&requests).await;
+    for _ in 0..REQUESTS {
+        peer.expect_content(1, "basic.get-ok").await;
+    }
+    peer.expect_counts(1, &q, 1, 0).await;
+}

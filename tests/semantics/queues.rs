@@ -463,3 +463,71 @@ async fn a_quorum_queue_is_not_deleted_on_conditions() {
         peer.call(1, delete(&q)).await;
     }
 }
+
+#[tokio::test]
+async fn what_is_given_back_to_a_full_reject_publish_queue_is_kept() {
+    let broker = Broker::start().await;
+    let mut peer = broker.channel().await;
+    let q = unique("q");
+    let full = declare(&q).arg("x-max-length", 1).arg("x-overflow", "reject-publish").flag("auto-delete");
+    peer.call(1, full).await;
+    // By nack, and by the loss of the connection that holds it.
+    let mut other = broker.channel().await;
+    peer.call(1, confirm_select()).await;
+    peer.publish(1, publish("", &q, "first")).await;
+    peer.expect_confirm(1, 1).await;
+    other.expect_get(1, &q, "first").await;
+    peer.publish(1, publish("", &q, "second")).await;
+    peer.expect_confirm(1, 2).await;
+    other.send(1, nack(1).flag("requeue")).await;
+    other.expect_get(1, &q, "first").await;
+    drop(other);
+    peer.eventually_counts(1, &q, 2, 0).await;
+    peer.expect_get(1, &q, "first").await;
+    peer.expect_get(1, &q, "second").await;
+    peer.call(1, delete(&q)).await;
+}
+
+#[tokio::test]
+async fn arguments_of_another_queue_type_are_406() {
+    let broker = Broker::start().await;
+    let mut peer = broker.channel().await;
+    let cases = [
+        ("classic", "x-delivery-limit", "rabbit_classic_queue"),
+        ("classic", "x-dead-letter-strategy", "rabbit_classic_queue"),
+        ("quorum", "x-max-priority", "rabbit_quorum_queue"),
+    ];
+    for (kind, name, module) in cases {
+        let q = unique("q");
+        let method = declare(&q).flag("durable").arg("x-queue-type", kind).arg(name, 5);
+        let text = format!(
+            "PRECONDITION_FAILED - invalid arg '{name}' for queue '{q}' in vhost '/' of queue type {module}"
+        );
+        if !broker.is_rabbitmq_3() {
+            peer.expect_refusal(1, method, 406, &text).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_quorum_queue_gives_up_on_a_message_past_its_delivery_limit() {
+    let broker = Broker::start().await;
+    let mut peer = broker.channel().await;
+    let (q, dead) = (unique("q"), unique("dead"));
+    peer.call(1, declare(&dead).flag("exclusive")).await;
+    let quorum = declare(&q).flag("durable").arg("x-queue-type", "quorum").arg("x-delivery-limit", 1);
+    let quorum = quorum.arg("x-dead-letter-exchange", "").arg("x-dead-letter-routing-key", &dead);
+    peer.call(1, quorum).await;
+    peer.call(1, consume(&q, "c")).await;
+    peer.publish(1, publish("", &q, "poison")).await;
+    for _ in 0..2 {
+        let delivery = peer.expect_delivery(1, "poison").await;
+        peer.send(1, nack(delivery.delivery_tag()).flag("requeue")).await;
+    }
+    peer.call(1, consume(&dead, "d").flag("no-ack")).await;
+    let delivery = peer.expect_delivery(1, "poison").await;
+    let reason = delivery.headers().get("x-first-death-reason").cloned();
+    peer.same("reason", &reason, &Some(Value::from("delivery_limit")));
+    peer.call(1, cancel("c")).await;
+    peer.call(1, delete(&q)).await;
+}

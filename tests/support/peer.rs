@@ -303,6 +303,24 @@ impl Peer {
         }
     }
 
+    /// As `expect_counts`, for what another connection brings about: asked again until it is so.
+    pub(crate) async fn eventually_counts(
+        &mut self,
+        channel: u16,
+        queue: &str,
+        messages: u64,
+        consumers: u64,
+    ) {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let ok = self.call(channel, passive(queue)).await;
+            let counts = (ok.number("message-count"), ok.number("consumer-count"));
+            if counts == (messages, consumers) || tokio::time::Instant::now() > deadline {
+                return self.same("messages and consumers", &counts, &(messages, consumers));
+            }
+        }
+    }
+
     /// The broker closes the channel for this reason; the close is answered.
     pub(crate) async fn expect_channel_close(&mut self, channel: u16, code: u64, text: &str, id: (u16, u16)) {
         let close = self.expect(channel, "channel.close").await;

@@ -70,6 +70,8 @@ pub enum DropReason {
     MaxLength,
     /// A consumer refused it without requeue.
     Rejected,
+    /// It came back more often than the queue allows.
+    DeliveryLimit,
 }
 
 impl DropReason {
@@ -79,8 +81,16 @@ impl DropReason {
             Self::Expired => "expired",
             Self::MaxLength => "maxlen",
             Self::Rejected => "rejected",
+            Self::DeliveryLimit => "delivery_limit",
         }
     }
+}
+
+/// Octets that a message takes in a queue besides its own: its entry and the two allocations.
+const ENTRY_OVERHEAD: u64 = 128;
+
+fn memory_of(message: &Message) -> u64 {
+    message.memory_len() as u64 + ENTRY_OVERHEAD
 }
 
 /// The state machine.
@@ -105,7 +115,7 @@ impl State {
 
     /// Puts a logged message back at the start; they come in order of their places.
     pub fn restore(&mut self, seq: Seq, message: Message, expires: Option<Timestamp>, deliveries: u32) {
-        self.memory += message.memory_len() as u64;
+        self.memory += memory_of(&message);
         self.last_seq = self.last_seq.max(seq.get());
         let priority = self.limits.priority_of(&message);
         self.ready.push(Entry { seq, message, priority, expires, deliveries, logged: true });
@@ -122,7 +132,7 @@ impl State {
             Command::Enqueue(message) => self.enqueue(message, now, effects),
             Command::Settle(seq) => drop(self.end_lease(seq, effects)),
             Command::Discard(seq) => self.discard(seq, effects),
-            Command::Return(seq) => self.give_back(seq),
+            Command::Return(seq) => self.give_back(seq, effects),
             Command::Purge => self.purge(effects),
         }
     }
@@ -136,7 +146,7 @@ impl State {
             return;
         }
         self.last_seq += 1;
-        self.memory += message.memory_len() as u64;
+        self.memory += memory_of(&message);
         let expires = self.limits.ttl_of(&message).map(|ttl| now.plus_millis(ttl));
         let priority = self.limits.priority_of(&message);
         let seq = Seq::new(self.last_seq);
@@ -165,8 +175,12 @@ impl State {
         Some(lease)
     }
 
-    fn give_back(&mut self, seq: Seq) {
-        if let Some(lease) = self.leases.remove(seq) {
+    fn give_back(&mut self, seq: Seq, effects: &mut Effects) {
+        let Some(lease) = self.leases.remove(seq) else { return };
+        if self.limits.is_spent(lease.entry.deliveries) {
+            self.leave(&lease.entry, effects);
+            effects.dropped.push(Dropped { message: lease.entry.message, reason: DropReason::DeliveryLimit });
+        } else {
             self.ready.put_back(lease.entry);
         }
     }
@@ -218,7 +232,13 @@ impl State {
     }
 
     /// Drops messages at the head until the queue is within its limits.
+    ///
+    /// RabbitMQ: not where arrivals are refused instead. What comes back from a consumer may exceed the limit then: it
+    /// was accepted once.
     pub fn drop_overflow(&mut self, effects: &mut Effects) {
+        if self.limits.overflow != Overflow::DropHead {
+            return;
+        }
         while self.limits.is_exceeded_by(self.ready.len() as u64, self.ready.body_bytes()) {
             let Some(entry) = self.pop(effects) else { break };
             effects.dropped.push(Dropped { message: entry.message, reason: DropReason::MaxLength });
@@ -232,7 +252,7 @@ impl State {
     }
 
     fn leave(&mut self, entry: &Entry, effects: &mut Effects) {
-        self.memory -= entry.message.memory_len() as u64;
+        self.memory -= memory_of(&entry.message);
         if entry.logged {
             effects.gone.push(entry.seq);
         }

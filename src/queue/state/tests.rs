@@ -163,3 +163,30 @@ fn restored_messages_keep_their_places_and_later_ones_come_after() {
     assert_eq!(enqueue(&mut state, persistent("new")).placed, Some((Seq::new(10), None)));
     assert_eq!(bodies(&mut state), ["old", "new"]);
 }
+
+#[test]
+fn what_comes_back_is_kept_where_arrivals_are_refused() {
+    let limits = Limits { length_max: Some(1), overflow: Overflow::RejectPublish, ..Limits::default() };
+    let mut state = State::new(limits, false);
+    enqueue(&mut state, message("first"));
+    let held = state.lease_head(Holder::Get, NOW, &mut Effects::default()).unwrap();
+    assert!(!enqueue(&mut state, message("second")).refused);
+    let mut effects = Effects::default();
+    state.apply(Command::Return(held.seq), NOW, &mut effects);
+    state.drop_overflow(&mut effects);
+    assert!(effects.dropped.is_empty());
+    assert_eq!(bodies(&mut state), ["first", "second"]);
+}
+
+#[test]
+fn a_message_comes_back_as_often_as_the_delivery_limit_says() {
+    let mut state = State::new(Limits { delivery_limit: Some(2), ..Limits::default() }, false);
+    enqueue(&mut state, message("poison"));
+    let mut effects = Effects::default();
+    for _ in 0..3 {
+        let held = state.lease_head(Holder::Get, NOW, &mut effects).unwrap();
+        state.apply(Command::Return(held.seq), NOW, &mut effects);
+    }
+    assert_eq!(effects.dropped.first().unwrap().reason, DropReason::DeliveryLimit);
+    assert_eq!((state.ready_len(), state.memory()), (0, 0));
+}
