@@ -52,6 +52,7 @@ impl App {
             broker: Arc::clone(&broker),
             limits: config.limits,
             identity: config.identity,
+            rabbitmq_version: config.rabbitmq_version,
             stopping: stopping.clone(),
         });
         let mut addresses = Vec::new();

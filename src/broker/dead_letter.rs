@@ -24,8 +24,8 @@ use crate::queue::{DropReason, Dropped, Queue};
 /// further, unless a consumer rejects it: that a cycle is one is known only from what is remembered.
 const DEATHS_MAX: usize = 128;
 
-/// Letters that may follow from each message that a queue drops, on average: topologies in which every queue passes on to
-/// all others make factorials of it.
+/// Letters that may follow from each message that a queue drops, on average: topologies in which every queue passes on
+/// to all others make factorials of it.
 const LETTERS_PER_MESSAGE_MAX: usize = 64;
 
 /// Letters that may follow in any case.

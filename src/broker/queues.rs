@@ -12,8 +12,8 @@ use crate::exception::{ChannelException, ConnectionException, Exception};
 use crate::name::{Name, REPLY_TO};
 use crate::queue::arguments::ARGUMENTS_MAX;
 use crate::queue::{
-    ConsumerId, Counts, Fetched, LeaseRef, Queue, QueueArguments, QueueOptions, Settlement, SubscribeError,
-    Subscription,
+    ConsumerId, Counts, Deleted, Fetched, LeaseRef, Queue, QueueArguments, QueueOptions, Settlement,
+    SubscribeError, Subscription,
 };
 
 /// Prefix of queue names that the broker makes up (RabbitMQ).
@@ -176,14 +176,19 @@ impl Session {
         Ok(self.existing_queue(name)?.purge(now))
     }
 
-    /// Deletes a queue; returns how many messages were ready (§1.7.2.9). RabbitMQ: it need not exist.
+    /// Deletes a queue (§1.7.2.9); its consumers are told when what is returned is dropped. RabbitMQ: it need not exist.
     ///
     /// # Errors
     /// 403, 405, 406 if it is in use or not empty and that was asked; 540 for such a condition on a quorum queue.
-    pub fn delete_queue(&self, name: &Name, only: DeleteOnly, now: Timestamp) -> Result<usize, Exception> {
+    pub fn delete_queue(
+        &self,
+        name: &Name,
+        only: DeleteOnly,
+        now: Timestamp,
+    ) -> Result<Option<Deleted>, Exception> {
         self.check_queue(Access::Configure, name)?;
         let mut topology = self.vhost.topology();
-        let Some(queue) = self.vhost.queue(name.as_str()) else { return Ok(0) };
+        let Some(queue) = self.vhost.queue(name.as_str()) else { return Ok(None) };
         self.check_owner(&queue)?;
         let entity = self.queue_text(name);
         if queue.options.arguments.is_quorum() {
@@ -199,7 +204,7 @@ impl Session {
             Ok(())
         });
         self.answer_after(&topology);
-        Ok(deleted?)
+        Ok(Some(deleted?))
     }
 
     /// Fetches one message (§1.8.3.10).

@@ -25,7 +25,7 @@ use crate::metadata::{
     BindingDefinition, Change, Definitions, ExchangeDefinition, Position, QueueDefinition,
 };
 use crate::name::Name;
-use crate::queue::{Counts, Dropped, Host, Queue, QueueOptions, Seq};
+use crate::queue::{Counts, Deleted, Dropped, Host, Queue, QueueOptions, Seq};
 
 /// Exchanges that every virtual host has (§3.1.3, and RabbitMQ's).
 const PREDECLARED: &[(&str, ExchangeType)] = &[
@@ -268,7 +268,7 @@ impl Vhost {
         }
     }
 
-    /// Deletes a queue with its bindings; returns how many messages were ready.
+    /// Deletes a queue with its bindings.
     ///
     /// # Errors
     /// What `may_delete` says of the queue's counts; nothing has happened then.
@@ -278,8 +278,8 @@ impl Vhost {
         queue: &Arc<Queue>,
         now: Timestamp,
         may_delete: impl FnOnce(Counts) -> Result<(), E>,
-    ) -> Result<usize, E> {
-        let ready = queue.delete(now, may_delete)?;
+    ) -> Result<Deleted, E> {
+        let deleted = queue.delete(now, may_delete)?;
         self.queues.remove_if(&queue.name, |_, current| current.id == queue.id);
         topology.forget_exclusive(queue);
         let unused = self.unbind_everywhere(topology, &Destination::Queue(Arc::clone(queue)));
@@ -288,7 +288,7 @@ impl Vhost {
             self.journal.record(Record::QueueDeleted(queue.id));
             self.record(topology, Change::DeleteQueue(self.name.clone(), queue.name.clone()));
         }
-        Ok(ready)
+        Ok(deleted)
     }
 
     /// Deletes an exchange with the bindings from it and to it.
@@ -351,7 +351,7 @@ impl Vhost {
     /// The queue has lost its last consumer (§1.7.2.1 auto-delete). Somebody may have subscribed meanwhile.
     pub(super) fn delete_queue_if_unused(&self, queue: &Arc<Queue>, now: Timestamp) {
         let mut topology = self.topology();
-        let _still_used = self.delete_queue(&mut topology, queue, now, unused);
+        let _told_at_once = self.delete_queue(&mut topology, queue, now, unused);
     }
 
     /// The queue's lease has run out (`x-expires`). Messages are not dead-lettered (RabbitMQ).
@@ -369,7 +369,7 @@ impl Vhost {
         let mut queues: Vec<_> = queues.into_values().collect();
         queues.sort_unstable_by_key(|queue| queue.id);
         for queue in queues {
-            let _always = self.delete_queue(&mut topology, &queue, now, |_| Ok::<_, ()>(()));
+            let _told_at_once = self.delete_queue(&mut topology, &queue, now, |_| Ok::<_, ()>(()));
         }
     }
 

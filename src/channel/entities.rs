@@ -143,9 +143,12 @@ impl Channel {
     fn delete_queue(&self, delete: &queue::Delete<'_>, now: Timestamp) -> Result<(), Exception> {
         let name = self.queue_name(delete.queue)?;
         let only = DeleteOnly { if_unused: delete.if_unused, if_empty: delete.if_empty };
-        let count = self.context.session.delete_queue(&name, only, now)?;
+        let deleted = self.context.session.delete_queue(&name, only, now)?;
+        let count = deleted.as_ref().map_or(0, |deleted| deleted.ready);
         let message_count = u32::try_from(count).unwrap_or(u32::MAX);
         self.answer_unless(delete.no_wait, queue::DeleteOk { message_count });
+        // Clients expect the answer before they hear that their consumers are gone.
+        drop(deleted);
         Ok(())
     }
 

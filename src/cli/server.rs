@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::{App, telemetry};
-use crate::config::{Config, Identity};
+use crate::config::{COMPATIBLE_VERSION, Config, Identity};
 
 /// Settings of the broker. Each can be given by its environment variable too.
 #[derive(Debug, Args)]
@@ -30,6 +30,11 @@ pub(super) struct Arguments {
     /// As which product to present the broker to clients. Some choose their semantics by it.
     #[arg(long, env = "LEPUS_IDENTITY", value_enum, default_value_t)]
     identity: IdentityArgument,
+
+    /// Which version of RabbitMQ to present. With 3.13.7, kombu and Celery use channel-wide prefetch again, which can be
+    /// changed while consumers run.
+    #[arg(long, env = "LEPUS_RABBITMQ_VERSION", default_value = COMPATIBLE_VERSION)]
+    rabbitmq_version: String,
 
     /// Refuse SASL ANONYMOUS, which otherwise logs in as guest from loopback.
     #[arg(long, env = "LEPUS_NO_ANONYMOUS", value_parser = FalseyValueParser::new())]
@@ -64,6 +69,7 @@ impl From<Arguments> for Config {
                 IdentityArgument::Rabbitmq => Identity::RabbitMq,
                 IdentityArgument::Lepus => Identity::Lepus,
             },
+            rabbitmq_version: arguments.rabbitmq_version,
             anonymous: !arguments.no_anonymous,
             memory_limit: arguments.memory_limit,
             ..Self::default()

@@ -8,7 +8,7 @@ use std::time::Duration;
 const AMQP_PORT: u16 = 5672;
 
 /// The version that RabbitMQ's clients choose semantics by.
-const COMPATIBLE_VERSION: &str = "4.0.5";
+pub const COMPATIBLE_VERSION: &str = "4.0.5";
 
 /// All settings. Defaults are RabbitMQ 4's, except that only loopback is listened on.
 #[derive(Clone, Debug)]
@@ -19,6 +19,8 @@ pub struct Config {
     pub data_dir: Option<PathBuf>,
     /// How the broker presents itself to clients.
     pub identity: Identity,
+    /// The version that it presents as RabbitMQ.
+    pub rabbitmq_version: String,
     /// Limits of a connection.
     pub limits: ConnectionLimits,
     /// Whether SASL ANONYMOUS logs in as guest (RabbitMQ 4.0; from loopback only).
@@ -45,14 +47,6 @@ impl Identity {
         match self {
             Self::RabbitMq => "RabbitMQ",
             Self::Lepus => "Lepus",
-        }
-    }
-
-    /// The `version` property.
-    pub fn version(self) -> &'static str {
-        match self {
-            Self::RabbitMq => COMPATIBLE_VERSION,
-            Self::Lepus => env!("CARGO_PKG_VERSION"),
         }
     }
 }
@@ -82,6 +76,7 @@ impl Default for Config {
             listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, AMQP_PORT))],
             data_dir: None,
             identity: Identity::default(),
+            rabbitmq_version: COMPATIBLE_VERSION.to_owned(),
             limits: ConnectionLimits::default(),
             anonymous: true,
             memory_limit: 1024 * 1024 * 1024,

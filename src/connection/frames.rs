@@ -153,7 +153,8 @@ impl Connection {
 
     fn open_channel(&mut self, id: ChannelId) -> Result<(), Failure> {
         let (count, max) = (self.channels.len(), self.tuning.channel_max);
-        if max != 0 && (count >= usize::from(max) || id.get() > max) {
+        // RabbitMQ: how many there are counts, not their numbers.
+        if max != 0 && count >= usize::from(max) {
             let exception = ConnectionException::new(
                 ReplyCode::NOT_ALLOWED,
                 format_args!(

@@ -65,6 +65,7 @@ where
         broker: &settings.broker,
         limits: &settings.limits,
         identity: settings.identity,
+        rabbitmq_version: &settings.rabbitmq_version,
         peer: peer.ip(),
     };
     let handshake = shake_hands(input, writer, &terms);

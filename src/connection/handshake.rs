@@ -40,6 +40,7 @@ pub(super) struct Terms<'a> {
     pub(super) broker: &'a Broker,
     pub(super) limits: &'a ConnectionLimits,
     pub(super) identity: Identity,
+    pub(super) rabbitmq_version: &'a str,
     pub(super) peer: IpAddr,
 }
 
@@ -101,13 +102,17 @@ pub(super) fn start(terms: &Terms<'_>) -> Method<'static> {
     Method::from(connection::Start {
         version_major: 0,
         version_minor: 9,
-        server_properties: server_properties(terms.identity),
+        server_properties: server_properties(terms),
         mechanisms: terms.broker.authority.mechanisms().as_bytes(),
         locales: b"en_US",
     })
 }
 
-fn server_properties(identity: Identity) -> FieldTable {
+fn server_properties(terms: &Terms<'_>) -> FieldTable {
+    let version = match terms.identity {
+        Identity::RabbitMq => terms.rabbitmq_version,
+        Identity::Lepus => env!("CARGO_PKG_VERSION"),
+    };
     let mut capabilities = FieldTable::new();
     for capability in CAPABILITIES {
         capabilities.insert(capability, true);
@@ -119,8 +124,8 @@ fn server_properties(identity: Identity) -> FieldTable {
     properties
         .insert("information", concat!("Lepus ", env!("CARGO_PKG_VERSION"), ". Licensed under Apache-2.0."));
     properties.insert("platform", concat!("Lepus ", env!("CARGO_PKG_VERSION")));
-    properties.insert("product", identity.product());
-    properties.insert("version", identity.version());
+    properties.insert("product", terms.identity.product());
+    properties.insert("version", version);
     properties
 }
 

@@ -49,6 +49,8 @@ pub struct Settings {
     pub limits: ConnectionLimits,
     /// How the broker presents itself.
     pub identity: Identity,
+    /// The version that it presents as RabbitMQ.
+    pub rabbitmq_version: String,
     /// Cancelled when the broker stops: clients get connection.close 320.
     pub stopping: CancellationToken,
 }

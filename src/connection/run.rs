@@ -23,8 +23,8 @@ use crate::outbound::Outbound;
 /// How long a client may leave its answers unread while it goes on asking.
 const ANSWERS_UNREAD_MAX: Duration = Duration::from_secs(60);
 
-/// How long the last frames may take to reach the socket.
-const LAST_FRAMES_MAX: Duration = Duration::from_secs(5);
+/// How long the last frames may take to reach the client, and the client to close its side.
+const LINGER_MAX: Duration = Duration::from_secs(5);
 
 /// What happened while the connection waited.
 enum Event {
@@ -59,6 +59,8 @@ struct Line<R> {
     frame_max: u32,
     /// There are whole frames left in the input, because the answers to those before are not read.
     is_paused: bool,
+    /// The client has answered our close: it sends nothing more.
+    answered: bool,
     /// connection.blocked has been sent, or would have been.
     blocked: bool,
 }
@@ -106,14 +108,13 @@ impl Connection {
             liveness: Liveness::new(self.context.clock, heartbeat),
             frame_max: self.tuning.frame_max,
             is_paused: false,
+            answered: false,
             blocked: false,
         };
         self.serve(&mut line).await;
         self.tear_down();
         self.outbound.close_after_flush();
-        if timeout(LAST_FRAMES_MAX, line.writer.ended()).await.is_err() {
-            tracing::debug!("the last frames could not be written");
-        }
+        line.linger().await;
         tracing::info!("connection closed");
     }
 
@@ -246,7 +247,8 @@ impl Connection {
         self.tear_down();
         self.send_close(failure);
         let heard = timeout(patience, line.close_ok()).await;
-        if !matches!(heard, Ok(true)) {
+        line.answered = matches!(heard, Ok(true));
+        if !line.answered {
             tracing::debug!("client did not answer connection.close");
         }
     }
@@ -272,6 +274,22 @@ impl<R: AsyncRead + Unpin> Line<R> {
                 read = self.input.read() => if !matches!(read, Ok(1..)) { return false },
                 () = self.writer.ended() => return false,
             }
+        }
+    }
+
+    /// Lets the last frames go out, then reads what still comes and forgets it: a socket that is closed with unread
+    /// octets is reset, and the client would lose the last frames.
+    async fn linger(&mut self) {
+        let Self { input, writer, answered, .. } = self;
+        let discard = async {
+            while !*answered && let Ok(1..) = input.read().await {
+                let rest = input.octets().len();
+                input.consume(rest);
+            }
+        };
+        let lingered = timeout(LINGER_MAX, async { tokio::join!(writer.ended(), discard) }).await;
+        if lingered.is_err() {
+            tracing::debug!("client did not close its side of the socket");
         }
     }
 

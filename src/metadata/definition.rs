@@ -1,7 +1,7 @@
 //! What is kept of an entity, and how it stands in the file.
 //!
-//! Values are field tables (§4.2.5.5) in the encoding of the wire: self-describing, so that later releases can add fields
-//! and still read what earlier ones wrote. Keys are the names that make an entity unique.
+//! Values are field tables (§4.2.5.5) in the encoding of the wire: self-describing, so that later releases can add
+//! fields and still read what earlier ones wrote. Keys are the names that make an entity unique.
 
 use lepus_protocol::{FieldTable, FieldValue};
 

@@ -134,6 +134,28 @@ pub struct Fetched {
     pub remaining: usize,
 }
 
+/// What a deleted queue leaves. Dropping it tells its consumers: whoever answers the delete does that before.
+#[must_use]
+pub struct Deleted {
+    /// Messages that were ready.
+    pub ready: usize,
+    consumers: Vec<Arc<dyn Outlet>>,
+}
+
+impl Drop for Deleted {
+    fn drop(&mut self) {
+        for consumer in self.consumers.drain(..) {
+            consumer.cancelled();
+        }
+    }
+}
+
+impl fmt::Debug for Deleted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deleted").field("ready", &self.ready).finish_non_exhaustive()
+    }
+}
+
 /// Why a subscription is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SubscribeError {
@@ -264,7 +286,7 @@ impl Queue {
         })
     }
 
-    /// Ends the queue: its messages go, its consumers are told. Returns how many messages were ready.
+    /// Ends the queue: its messages go, its consumers are told when what is returned is dropped.
     ///
     /// `may_delete` is asked under the queue's lock. The caller takes the queue out of the topology.
     ///
@@ -274,17 +296,14 @@ impl Queue {
         self: &Arc<Self>,
         now: Timestamp,
         may_delete: impl FnOnce(Counts) -> Result<(), E>,
-    ) -> Result<usize, E> {
-        let (state, outlets) = self.change(now, |inner, _| {
+    ) -> Result<Deleted, E> {
+        let (state, consumers) = self.change(now, |inner, _| {
             may_delete(inner.counts())?;
             inner.deleted = true;
             // Freed once the lock is dropped: a long backlog takes its time.
             Ok((std::mem::take(&mut inner.state), inner.consumers.remove_all()))
         })?;
-        for outlet in outlets {
-            outlet.cancelled();
-        }
-        Ok(state.ready_len())
+        Ok(Deleted { ready: state.ready_len(), consumers })
     }
 
     /// The moment `at`, that was asked for, has come. Returns whether the queue lease (`x-expires`) has run out.
