@@ -176,7 +176,8 @@ impl Session {
         Ok(self.existing_queue(name)?.purge(now))
     }
 
-    /// Deletes a queue (§1.7.2.9); its consumers are told when what is returned is dropped. RabbitMQ: it need not exist.
+    /// Deletes a queue (§1.7.2.9). Its consumers are told when what is returned is dropped. RabbitMQ: it need not
+    /// exist.
     ///
     /// # Errors
     /// 403, 405, 406 if it is in use or not empty and that was asked; 540 for such a condition on a quorum queue.
