@@ -31,8 +31,8 @@ pub(super) struct Arguments {
     #[arg(long, env = "LEPUS_IDENTITY", value_enum, default_value_t)]
     identity: IdentityArgument,
 
-    /// Which version of RabbitMQ to present. With 3.13.7, kombu and Celery use channel-wide prefetch again, which can be
-    /// changed while consumers run.
+    /// Which version of RabbitMQ to present. With 3.13.7, kombu and Celery use channel-wide prefetch again, which can
+    /// be changed while consumers run.
     #[arg(long, env = "LEPUS_RABBITMQ_VERSION", default_value = COMPATIBLE_VERSION)]
     rabbitmq_version: String,
 
