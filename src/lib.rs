@@ -20,6 +20,8 @@ pub mod queue;
 
 pub mod auth;
 
+pub mod storage;
+
 pub mod config;
 pub mod exception;
 pub mod message;
