@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! file  | "LEPUSCKP" | version u32 | store u64 | lsn u64 | log_start u64 | next_segment u64 | epoch u32 |
-//!       | queues u32 | queue * | crc u32 |
+//!       | deleted queues set | queues u32 | queue * | crc u32 |
 //! queue | id u64 | next_seq u64 | purged u64 | delivered u64 | counts u64 | (seq u64, deliveries u32) * |
 //!       | live set | early set | segments u32 | (number, len, min, max, count: u64 each) * |
 //! set   | runs u64 | (first u64, last u64) * |
@@ -33,6 +33,8 @@ pub(super) struct Checkpoint {
     pub(super) log_start: u64,
     pub(super) next_segment: u64,
     pub(super) epoch: u32,
+    /// Queues deleted since the store was opened.
+    pub(super) deleted: SeqSet,
     pub(super) queues: Vec<(u64, QueueState)>,
 }
 
@@ -45,6 +47,7 @@ pub(super) fn encode(index: &Index, store: u64, epoch: u32) -> Vec<u8> {
     out.put_u64(index.log_start());
     out.put_u64(index.next_segment);
     out.put_u32(epoch);
+    index.deleted.encode(&mut out);
     out.put_u32(len32(index.queues.len()));
     for (&id, state) in &index.queues {
         encode_queue(id, state, &mut out);
@@ -63,9 +66,7 @@ fn encode_queue(id: u64, state: &QueueState, out: &mut Vec<u8>) {
         out.put_u32(count);
     }
     state.live.encode(out);
-    let [mut early, older] = state.early.clone();
-    older.runs(0, u64::MAX).into_iter().for_each(|(first, last)| early.insert_run(first, last));
-    early.encode(out);
+    state.early.encode(out);
     out.put_u32(len32(state.segments.len()));
     for segment in &state.segments {
         for number in [segment.number, segment.len, segment.min, segment.max, segment.count] {
@@ -85,6 +86,7 @@ fn decode(octets: &[u8], store: u64) -> Option<Checkpoint> {
         log_start: take.u64()?,
         next_segment: take.u64()?,
         epoch: take.u32()?,
+        deleted: SeqSet::decode(&mut take)?,
         queues: Vec::new(),
     };
     for _ in 0..take.u32()? {
@@ -105,7 +107,7 @@ fn decode_queue(take: &mut Take<'_>) -> Option<(u64, QueueState)> {
         state.counts.insert(take.u64()?, take.u32()?);
     }
     state.live = SeqSet::decode(take)?;
-    state.early = [SeqSet::decode(take)?, SeqSet::default()];
+    state.early = SeqSet::decode(take)?;
     for _ in 0..take.u32()? {
         let (number, len, min, max) = (take.u64()?, take.u64()?, take.u64()?, take.u64()?);
         state.segments.push(Segment { number, len, min, max, count: take.u64()?, blocks: None });

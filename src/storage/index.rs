@@ -1,7 +1,7 @@
 //! What the store knows in memory: per queue which seqs are live and where they are. It always describes what is
 //! durable: records are applied after their block was synced.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::extents::Extents;
@@ -20,8 +20,9 @@ const EARLY_RUN_MAX: u64 = 1 << 20;
 pub(super) struct QueueState {
     /// Published and not settled.
     pub(super) live: SeqSet,
-    /// Acked before published: since the last checkpoint, and in the period before that.
-    pub(super) early: [SeqSet; 2],
+    /// Acked, and the publish is still to come. It stays as long as the process does: nobody can say how late a
+    /// publish may be.
+    pub(super) early: SeqSet,
     /// Above all seqs that any record named.
     pub(super) next_seq: u64,
     /// Everything up to here was purged.
@@ -54,8 +55,8 @@ impl SlotState {
 #[derive(Debug, Default)]
 pub(super) struct Index {
     pub(super) queues: HashMap<u64, QueueState, ahash::RandomState>,
-    /// Queues deleted since the last checkpoint, and in the period before that: late publishes find them here.
-    pub(super) deleted: [HashSet<u64>; 2],
+    /// Queues deleted since the store was opened: late publishes find them here.
+    pub(super) deleted: SeqSet,
     pub(super) slots: BTreeMap<u32, SlotState>,
     /// Slots in use, oldest first.
     pub(super) order: VecDeque<u32>,
@@ -95,7 +96,7 @@ impl QueueState {
 
     fn publish(&mut self, seq: u64, place: &Place, lsn: u64) {
         self.saw(seq);
-        let settled = self.early.iter_mut().any(|early| !early.is_empty() && early.remove(seq));
+        let settled = !self.early.is_empty() && self.early.remove(seq);
         if seq > self.purged && !settled {
             self.live.insert(seq);
             self.extents.note(seq, place, lsn);
@@ -114,7 +115,7 @@ impl QueueState {
     fn note_early(&mut self, first: u64, last: u64) {
         let mut next = first;
         let known = self.live.runs(first, last);
-        let [early, _] = &mut self.early;
+        let early = &mut self.early;
         for (from, to) in known {
             if next < from {
                 early.insert_run(next, from - 1);
@@ -140,9 +141,7 @@ impl QueueState {
     fn purge(&mut self, up_to: u64) {
         self.saw(up_to);
         self.purged = self.purged.max(up_to);
-        self.early.iter_mut().for_each(|early| {
-            early.remove_run(0, up_to);
-        });
+        self.early.remove_run(0, up_to);
         self.remove(0, up_to);
     }
 }
@@ -203,8 +202,7 @@ impl Index {
     }
 
     fn delete(&mut self, queue: u64) {
-        let [deleted, _] = &mut self.deleted;
-        deleted.insert(queue);
+        self.deleted.insert(queue);
         if let Some(state) = self.queues.remove(&queue) {
             self.garbage.extend(state.segments.iter().map(|segment| (queue, segment.number)));
         }
@@ -212,20 +210,12 @@ impl Index {
 
     fn queue(&mut self, queue: u64, admit: &dyn Fn(u64) -> bool) -> Option<&mut QueueState> {
         if !self.queues.contains_key(&queue) {
-            if self.deleted.iter().any(|deleted| deleted.contains(&queue)) || !admit(queue) {
+            if self.deleted.contains(queue) || !admit(queue) {
                 return None;
             }
             self.queues.insert(queue, QueueState { next_seq: 1, ..QueueState::default() });
         }
         self.queues.get_mut(&queue)
-    }
-
-    /// Moves what is remembered for late records one period on.
-    pub(super) fn age(&mut self) {
-        self.deleted = [HashSet::new(), std::mem::take(&mut self.deleted[0])];
-        for state in self.queues.values_mut() {
-            state.early = [SeqSet::default(), std::mem::take(&mut state.early[0])];
-        }
     }
 
     /// The first lsn that is still needed.

@@ -69,8 +69,11 @@ impl Shared {
     fn retirable(&self) -> Option<Retiring> {
         let index = self.index.lock();
         let unmade = (self.options.log_files as usize).saturating_sub(index.slots.len());
-        let wanted = if self.is_stalled.load(Ordering::Acquire) { 1 } else { SPARE_FILES };
-        if index.free.len() + unmade >= wanted {
+        // A commit that waits has found that no more can be made, or that the disk has no room for one.
+        let is_stalled = self.is_stalled.load(Ordering::Acquire);
+        let is_enough =
+            if is_stalled { !index.free.is_empty() } else { index.free.len() + unmade >= SPARE_FILES };
+        if is_enough {
             return None;
         }
         index.oldest()
@@ -224,7 +227,6 @@ impl Shared {
         index.free.extend(retired);
         index.garbage.extend(replaced);
         index.reclaims += 1;
-        index.age();
         self.is_tight.store(index.is_tight(&self.options), Ordering::Release);
         drop(index);
         self.slot_freed.notify_all();

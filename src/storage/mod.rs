@@ -16,6 +16,7 @@ mod record;
 mod read;
 mod shared;
 
+mod check;
 mod maintain;
 mod recovery;
 
@@ -32,6 +33,7 @@ mod id;
 mod names;
 mod seq_set;
 
+pub use self::check::{CheckReport, check};
 pub use self::error::StoreError;
 pub use self::id::{LogPosition, QueueId, Seq};
 pub use self::options::{Driver, Durability, Options};

@@ -14,6 +14,7 @@ use super::log::scan::{Damage, Scanned, scan};
 use super::log::slot::Slot;
 use super::names::{Names, UNFINISHED, unfinished};
 use super::segment::SegmentReader;
+use super::seq_set::SeqSet;
 
 /// The version of the directory as a whole.
 const VERSION: u32 = 1;
@@ -109,9 +110,10 @@ impl Load<'_> {
         let mut damage = Vec::new();
         let checkpoint = self.checkpoint(store_id, &mut damage)?;
         let slots = self.slots(store_id, &mut damage)?;
-        let mut index = self.index_of(&checkpoint);
+        let mut index = Self::index_of(&checkpoint);
         let last = checkpoint.lsn;
         let start = checkpoint.log_start.max(1);
+        index.deleted = checkpoint.deleted;
         self.take_queues(&mut index, checkpoint.queues);
         let mut scanned = self.replay(&mut index, &slots, store_id, (start, last))?;
         damage.append(&mut scanned.damage);
@@ -124,9 +126,10 @@ impl Load<'_> {
             scanned.next_lsn = last + 1;
         }
         index.applied = scanned.next_lsn - 1;
+        index.deleted = SeqSet::default();
         for state in index.queues.values_mut() {
             // Nothing is under way any more: whatever was acked early never came.
-            state.early = Default::default();
+            state.early = SeqSet::default();
         }
         let epoch = checkpoint.epoch.max(scanned.epoch) + 1;
         self.check_segments(&mut index, store_id, &mut damage)?;
@@ -171,7 +174,7 @@ impl Load<'_> {
         Ok(slots)
     }
 
-    fn index_of(&self, checkpoint: &Checkpoint) -> Index {
+    fn index_of(checkpoint: &Checkpoint) -> Index {
         Index { next_segment: checkpoint.next_segment, applied: checkpoint.lsn, ..Index::default() }
     }
 

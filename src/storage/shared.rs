@@ -213,17 +213,10 @@ impl Shared {
         self.is_stalled.store(true, Ordering::Release);
         if self.options.driver == Driver::Caller {
             // Nobody else can free one; if this does not, the error is the caller's.
-            return self.maintain().map(|_| ());
+            return if self.maintain()? { Ok(()) } else { Err(self.no_slot()) };
         }
         if self.is_closing.load(Ordering::Acquire) {
-            let alarm = self.alarm.lock().clone();
-            return Err(alarm.unwrap_or_else(|| {
-                StoreError::io(
-                    "find a free file in",
-                    &self.names.logs(),
-                    &std::io::ErrorKind::StorageFull.into(),
-                )
-            }));
+            return Err(self.no_slot());
         }
         self.want_reclaim();
         let mut index = self.index.lock();
@@ -231,6 +224,12 @@ impl Shared {
             self.slot_freed.wait_for(&mut index, STALL_WAIT);
         }
         Ok(())
+    }
+
+    fn no_slot(&self) -> StoreError {
+        let full = std::io::ErrorKind::StorageFull.into();
+        let alarm = self.alarm.lock().clone();
+        alarm.unwrap_or_else(|| StoreError::io("find a free file in", &self.names.logs(), &full))
     }
 
     /// An error if the log has failed.

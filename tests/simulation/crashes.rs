@@ -85,6 +85,7 @@ fn every_change_of_one_workload_may_be_the_last() {
             None
         };
         let changes = run_with(None).unwrap();
+        println!("{changes} changes");
         (0..changes).for_each(|at| {
             run_with(Some(at));
         });

@@ -6,21 +6,21 @@ use lepus::storage::{LogPosition, Placement, QueueId, Record, Seq, SeqRun};
 
 /// A record with what it owns.
 #[derive(Clone, Debug)]
-pub enum Op {
+pub(crate) enum Op {
     Publish(Vec<Placement>, Vec<u8>),
     Ack(QueueId, Vec<SeqRun>),
     Delivered(QueueId, Seq),
     Count(QueueId, Seq, u32),
     Purge(QueueId, Seq),
     Delete(QueueId),
-    Tx(Vec<Op>),
+    Tx(Vec<Self>),
 }
 
 /// A live message: when it expires, deliveries, image.
-pub type Live = (u64, u32, Vec<u8>);
+pub(crate) type Live = (u64, u32, Vec<u8>);
 
 /// Live messages of all queues that have any.
-pub type Contents = BTreeMap<u64, BTreeMap<u64, Live>>;
+pub(crate) type Contents = BTreeMap<u64, BTreeMap<u64, Live>>;
 
 #[derive(Clone, Debug, Default)]
 struct Queue {
@@ -33,14 +33,14 @@ struct Queue {
 
 /// Queues after some operations.
 #[derive(Clone, Debug, Default)]
-pub struct State {
+pub(crate) struct State {
     queues: BTreeMap<u64, Queue>,
     deleted: BTreeSet<u64>,
 }
 
 /// The durable state and what came after it.
 #[derive(Clone, Debug, Default)]
-pub struct Model {
+pub(crate) struct Model {
     base: State,
     /// In the order of the log, with where they end.
     ops: Vec<(LogPosition, Op)>,
@@ -48,7 +48,7 @@ pub struct Model {
 
 impl Op {
     /// Hands the record to `act`.
-    pub fn with<T>(&self, act: &mut dyn FnMut(Record<'_>) -> T) -> T {
+    pub(crate) fn with<T>(&self, act: &mut dyn FnMut(Record<'_>) -> T) -> T {
         match self {
             Self::Publish(placements, image) => act(Record::Publish { placements, image }),
             Self::Ack(queue, runs) => act(Record::Ack { queue: *queue, runs }),
@@ -69,7 +69,9 @@ impl Op {
         match self {
             Self::Publish(placements, image) => Record::Publish { placements, image },
             Self::Ack(queue, runs) => Record::Ack { queue: *queue, runs },
-            other => panic!("{other:?} is in no transaction"),
+            Self::Delivered(..) | Self::Count(..) | Self::Purge(..) | Self::Delete(_) | Self::Tx(_) => {
+                panic!("{self:?} is in no transaction")
+            }
         }
     }
 }
@@ -134,25 +136,25 @@ impl State {
     }
 
     /// What the store should show.
-    pub fn contents(&self) -> Contents {
+    pub(crate) fn contents(&self) -> Contents {
         let filled = self.queues.iter().filter(|(_, queue)| !queue.live.is_empty());
         filled.map(|(&id, queue)| (id, queue.live.clone())).collect()
     }
 
     /// The lowest seq that a queue may give out.
-    pub fn next(&self, queue: u64) -> u64 {
+    pub(crate) fn next(&self, queue: u64) -> u64 {
         self.queues.get(&queue).map_or(0, |queue| queue.next)
     }
 }
 
 impl Model {
     /// Notes what was appended.
-    pub fn append(&mut self, position: LogPosition, op: Op) {
+    pub(crate) fn append(&mut self, position: LogPosition, op: Op) {
         self.ops.push((position, op));
     }
 
     /// The state at `durable`, exactly.
-    pub fn at(&self, durable: LogPosition) -> State {
+    pub(crate) fn at(&self, durable: LogPosition) -> State {
         let mut state = self.base.clone();
         self.ops.iter().filter(|(position, _)| *position <= durable).for_each(|(_, op)| state.apply(op));
         state
@@ -160,7 +162,7 @@ impl Model {
 
     /// After a crash: finds how much of what came after `durable` survived, as a prefix of the log, and goes on
     /// from there. `None` if no prefix explains `contents`.
-    pub fn recover(&mut self, durable: LogPosition, contents: &Contents) -> Option<State> {
+    pub(crate) fn recover(&mut self, durable: LogPosition, contents: &Contents) -> Option<State> {
         let mut state = self.at(durable);
         let mut later = self.ops.iter().filter(|(position, _)| *position > durable);
         loop {

@@ -73,7 +73,7 @@ fn many_appenders_roll_the_log_and_everything_is_there_after_a_restart() {
     let stats = store.stats();
     assert!(stats.segments_written + stats.carried > 0, "the log was reused: {stats:?}");
     drop(store);
-    assert_eq!(watch.0.load(Ordering::Acquire), end.0, "the observer saw the end");
+    assert!(watch.0.load(Ordering::Acquire) >= end.0, "the observer saw the end");
     let store = open(dir.path());
     (1..=4).for_each(|queue| check_queue(&store, queue, 5_000));
 }

@@ -12,13 +12,13 @@ use crate::Random;
 use crate::model::{Contents, Live, Model, Op};
 
 /// The store's directory on the simulated disk.
-pub const DIR: &str = "/data";
+pub(crate) const DIR: &str = "/data";
 
 /// Queues in use at a time.
 const QUEUES: usize = 4;
 
 /// Sizes at which a few hundred operations roll the log many times.
-pub fn small_options(random: &mut Random) -> Options {
+pub(crate) fn small_options(random: &mut Random) -> Options {
     Options {
         durability: if random.once_in(4) { Durability::Os } else { Durability::Fsync },
         driver: Driver::Caller,
@@ -33,12 +33,12 @@ pub fn small_options(random: &mut Random) -> Options {
 }
 
 /// Opens the store; every queue is known.
-pub fn open(env: &SimEnv, options: Options) -> Result<(Store, Recovered), StoreError> {
+pub(crate) fn open(env: &SimEnv, options: Options) -> Result<(Store, Recovered), StoreError> {
     Store::open(Arc::new(env.clone()), Path::new(DIR), options, &|_| true)
 }
 
 /// All live messages of the store, read in pieces of about `budget` octets.
-pub fn contents(store: &Store, queues: &[u64], budget: usize) -> Result<Contents, StoreError> {
+pub(crate) fn contents(store: &Store, queues: &[u64], budget: usize) -> Result<Contents, StoreError> {
     let mut all = Contents::new();
     for &queue in queues {
         let mut from = Seq::FIRST;
@@ -60,21 +60,21 @@ pub fn contents(store: &Store, queues: &[u64], budget: usize) -> Result<Contents
 }
 
 /// The user.
-pub struct Workload {
-    pub env: SimEnv,
-    pub random: Random,
-    pub options: Options,
-    pub model: Model,
+pub(crate) struct Workload {
+    pub(crate) env: SimEnv,
+    pub(crate) random: Random,
+    pub(crate) options: Options,
+    pub(crate) model: Model,
     /// Queue, next seq, seqs published and not acked.
     queues: Vec<(u64, u64, Vec<u64>)>,
     /// All queues that ever were.
-    pub ever: Vec<u64>,
+    pub(crate) ever: Vec<u64>,
     /// Publishes whose seqs are given out and that are appended later.
     late: Vec<Op>,
 }
 
 impl Workload {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
         let options = small_options(&mut random);
         let mut workload = Self {
@@ -97,7 +97,7 @@ impl Workload {
     }
 
     /// Does something random.
-    pub fn step(&mut self, store: &Store) -> Result<(), StoreError> {
+    pub(crate) fn step(&mut self, store: &Store) -> Result<(), StoreError> {
         match self.random.below(40) {
             0..=15 => self.publish(store),
             16..=23 => self.ack(store),
@@ -170,7 +170,7 @@ impl Workload {
                 _ => runs.push(SeqRun { first: seq, last: seq }),
             }
         }
-        (!runs.is_empty()).then(|| Op::Ack(QueueId(*queue), runs))
+        (!runs.is_empty()).then_some(Op::Ack(QueueId(*queue), runs))
     }
 
     fn ack(&mut self, store: &Store) -> Result<(), StoreError> {
@@ -225,7 +225,7 @@ impl Workload {
     }
 
     /// What the store shows is what the model says is durable.
-    pub fn check(&mut self, store: &Store) -> Result<(), StoreError> {
+    pub(crate) fn check(&mut self, store: &Store) -> Result<(), StoreError> {
         let budget = 1 << self.random.below(16);
         let shown = contents(store, &self.ever, budget)?;
         assert_contents(&shown, &self.model.at(store.durable()).contents());
@@ -233,7 +233,7 @@ impl Workload {
     }
 
     /// After a restart: checks what came back and goes on with it.
-    pub fn recover(&mut self, store: &Store, recovered: &Recovered, durable: LogPosition) {
+    pub(crate) fn recover(&mut self, store: &Store, recovered: &Recovered, durable: LogPosition) {
         let budget = 1 << self.random.below(16);
         let shown = contents(store, &self.ever, budget).unwrap();
         let expected = self.model.at(durable).contents();
@@ -254,8 +254,8 @@ impl Workload {
 }
 
 /// Compares without printing images.
-pub fn assert_contents(shown: &Contents, expected: &Contents) {
-    let brief = |contents: &Contents| -> Vec<(u64, Vec<(u64, u64, u32, usize)>)> {
+pub(crate) fn assert_contents(shown: &Contents, expected: &Contents) {
+    let brief = |contents: &Contents| -> Vec<(u64, Vec<_>)> {
         let message = |(&seq, live): (&u64, &Live)| (seq, live.0, live.1, live.2.len());
         contents.iter().map(|(&queue, live)| (queue, live.iter().map(message).collect())).collect()
     };
