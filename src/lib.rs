@@ -22,6 +22,8 @@ pub mod auth;
 
 pub mod metadata;
 
+pub mod storage;
+
 pub mod config;
 pub mod exception;
 pub mod message;

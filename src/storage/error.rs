@@ -1,0 +1,125 @@
+//! What can go wrong in the store, with the file, the place and what to do.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// An error of the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The operating system refused an operation.
+    Io {
+        /// What was being done: "write", "sync", ...
+        doing: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The kind, for those who decide on it.
+        kind: io::ErrorKind,
+        /// The system's words.
+        message: String,
+    },
+    /// Octets on disk are not what was written.
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// Where in the file, in octets.
+        offset: u64,
+        /// What is wrong there.
+        what: String,
+    },
+    /// Another process has the directory.
+    Locked {
+        /// The lock file; it holds the other's process id.
+        path: PathBuf,
+    },
+    /// The directory holds something else than a store.
+    NotAStore {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A newer release wrote it.
+    Newer {
+        /// The file that says so.
+        path: PathBuf,
+        /// The version found.
+        found: u32,
+        /// The newest version that this release reads.
+        known: u32,
+    },
+    /// A record is longer than the log can take.
+    TooLarge {
+        /// Octets of the record.
+        len: usize,
+        /// Octets that a record may have.
+        max: usize,
+    },
+    /// The log failed before; nothing is accepted any more.
+    Failed(Box<Self>),
+}
+
+impl StoreError {
+    /// Wraps an error of the environment.
+    pub(crate) fn io(doing: &'static str, path: &Path, error: &io::Error) -> Self {
+        Self::Io { doing, path: path.to_owned(), kind: error.kind(), message: error.to_string() }
+    }
+
+    /// Says that `path` is damaged at `offset`.
+    pub(crate) fn corrupt(path: &Path, offset: u64, what: impl Into<String>) -> Self {
+        Self::Corrupt { path: path.to_owned(), offset, what: what.into() }
+    }
+
+    /// Whether octets on disk are not what was written.
+    pub fn is_corrupt(&self) -> bool {
+        matches!(self, Self::Corrupt { .. })
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io { doing, path, message, .. } => {
+                write!(f, "cannot {doing} {}: {message}", path.display())
+            }
+            Self::Corrupt { path, offset, what } => write!(
+                f,
+                "{} is damaged at offset {offset}: {what}; check the disk, restore a copy, or run the store's \
+                 repair, which lists what it drops",
+                path.display()
+            ),
+            Self::Locked { path } => {
+                write!(
+                    f,
+                    "another process uses this directory, its id is in {}; stop it first",
+                    path.display()
+                )
+            }
+            Self::NotAStore { path } => write!(
+                f,
+                "{} holds files but no store (VERSION is missing); name another directory",
+                path.display()
+            ),
+            Self::Newer { path, found, known } => write!(
+                f,
+                "{} has format {found}, this release reads up to {known}; start the newer release",
+                path.display()
+            ),
+            Self::TooLarge { len, max } => write!(f, "a record of {len} octets; the log takes up to {max}"),
+            Self::Failed(first) => write!(f, "the log has failed and takes nothing more: {first}"),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+/// Adds what was being done, and where, to an error of the environment.
+pub(crate) trait Doing<T> {
+    /// Names the operation and the file.
+    fn doing(self, what: &'static str, path: &Path) -> Result<T, StoreError>;
+}
+
+impl<T> Doing<T> for io::Result<T> {
+    fn doing(self, what: &'static str, path: &Path) -> Result<T, StoreError> {
+        self.map_err(|error| StoreError::io(what, path, &error))
+    }
+}

@@ -1,0 +1,209 @@
+//! Reads the log back, block by block in the order of lsns, and tells a torn tail from damage.
+//!
+//! A block is the next one if its lsn, its epoch and the checksum of the block before fit. Where no next one is
+//! found the log ends: what was being written when the machine stopped is dropped. But if any block anywhere says
+//! that the missing one had been synced, then durable octets are gone, and that is an error.
+
+use std::sync::Arc;
+
+use super::assemble::BlockAt;
+use super::block::{BLOCK_HEAD, BlockHeader, FILE_HEAD, LOG_VERSION, NoBlock};
+use super::slot::Slot;
+use crate::storage::codec::{PAGE, crc, page_up};
+use crate::storage::error::{Doing, StoreError};
+
+/// Octets read at once where headers are searched for.
+const SEARCH_LEN: u64 = 1024 * 1024;
+
+/// A log file that holds blocks that are still needed.
+#[derive(Clone, Debug)]
+pub(in crate::storage) struct InUse {
+    pub(in crate::storage) slot: Arc<Slot>,
+    pub(in crate::storage) first_lsn: u64,
+    /// Where its last block ends.
+    pub(in crate::storage) end: u64,
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(in crate::storage) struct Scanned {
+    /// The files in use, oldest first.
+    pub(in crate::storage) files: Vec<InUse>,
+    /// The lsn after the last block.
+    pub(in crate::storage) next_lsn: u64,
+    pub(in crate::storage) prev: u32,
+    pub(in crate::storage) epoch: u32,
+    /// Durable blocks that cannot be read; only filled where damage is tolerated.
+    pub(in crate::storage) damage: Vec<StoreError>,
+}
+
+/// Whether damage ends the scan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::storage) enum Damage {
+    Refuse,
+    /// Note it and go on with the next block that can be read.
+    Skip,
+}
+
+/// Takes each block that was found.
+pub(in crate::storage) type Visit<'a> = dyn FnMut(&Slot, BlockAt<'_>) -> Result<(), StoreError> + 'a;
+
+/// Reads the blocks from lsn `start` on.
+pub(in crate::storage) fn scan(
+    slots: &[Arc<Slot>],
+    store: u64,
+    start: u64,
+    damage: Damage,
+    visit: &mut Visit<'_>,
+) -> Result<Scanned, StoreError> {
+    let mut scan =
+        Scan { slots, store, started: false, found: Scanned { next_lsn: start, ..Scanned::default() } };
+    loop {
+        while let Some(slot) = scan.next_file()? {
+            scan.read_file(&slot, FILE_HEAD, visit)?;
+        }
+        let Some((slot, offset, error)) = scan.lost()? else { return Ok(scan.found) };
+        if damage == Damage::Refuse {
+            return Err(error);
+        }
+        scan.found.damage.push(error);
+        scan.resume(&slot, offset, visit)?;
+    }
+}
+
+struct Scan<'a> {
+    slots: &'a [Arc<Slot>],
+    store: u64,
+    started: bool,
+    found: Scanned,
+}
+
+impl Scan<'_> {
+    /// The file whose first block is the next one. If the first file of all is sought, the checksum before is
+    /// not known and the newest epoch wins.
+    fn next_file(&self) -> Result<Option<Arc<Slot>>, StoreError> {
+        let mut best: Option<(u32, Arc<Slot>)> = None;
+        for slot in self.slots {
+            let Some((header, _)) = self.header_at(slot, FILE_HEAD)? else { continue };
+            let newer = best.as_ref().is_none_or(|(epoch, _)| *epoch < header.epoch);
+            if self.follows(&header) && newer && self.payload(slot, FILE_HEAD, &header)?.is_some() {
+                best = Some((header.epoch, Arc::clone(slot)));
+            }
+        }
+        Ok(best.map(|(_, slot)| slot))
+    }
+
+    fn follows(&self, header: &BlockHeader) -> bool {
+        let chained = !self.started || header.prev == self.found.prev;
+        header.lsn == self.found.next_lsn && header.epoch >= self.found.epoch && chained
+    }
+
+    fn read_file(&mut self, slot: &Arc<Slot>, from: u64, visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        let mut offset = from;
+        self.found.files.push(InUse { slot: Arc::clone(slot), first_lsn: self.found.next_lsn, end: from });
+        while let Some((header, check)) =
+            self.header_at(slot, offset)?.filter(|(header, _)| self.follows(header))
+        {
+            let Some(payload) = self.payload(slot, offset, &header)? else { break };
+            visit(slot, BlockAt { header, slot: slot.number, offset, payload: &payload })?;
+            self.started = true;
+            self.found.next_lsn += 1;
+            self.found.epoch = header.epoch;
+            self.found.prev = check;
+            offset += page_up(header.len());
+            self.found.files.iter_mut().rev().take(1).for_each(|file| file.end = offset);
+        }
+        Ok(())
+    }
+
+    fn header_at(&self, slot: &Slot, offset: u64) -> Result<Option<(BlockHeader, u32)>, StoreError> {
+        if offset + BLOCK_HEAD as u64 > slot.capacity {
+            return Ok(None);
+        }
+        let mut head = [0; BLOCK_HEAD];
+        slot.file.read_at(&mut head, offset).doing("read", &slot.path)?;
+        self.decode(slot, &head)
+    }
+
+    fn decode(&self, slot: &Slot, head: &[u8]) -> Result<Option<(BlockHeader, u32)>, StoreError> {
+        match BlockHeader::decode(head) {
+            Ok(found) => Ok(Some(found).filter(|(header, _)| header.store == self.store)),
+            Err(NoBlock::Damaged) => Ok(None),
+            Err(NoBlock::Version(found)) => {
+                let (found, known) = (u32::from(found), u32::from(LOG_VERSION));
+                Err(StoreError::Newer { path: slot.path.clone(), found, known })
+            }
+        }
+    }
+
+    fn payload(&self, slot: &Slot, offset: u64, header: &BlockHeader) -> Result<Option<Vec<u8>>, StoreError> {
+        if offset + header.len() > slot.capacity {
+            return Ok(None);
+        }
+        let mut payload = vec![0; header.payload_len as usize];
+        slot.file.read_at(&mut payload, offset + BLOCK_HEAD as u64).doing("read", &slot.path)?;
+        Ok((crc(&payload) == header.payload_crc).then_some(payload))
+    }
+
+    /// A block that proves that the next one had been synced: the lowest such. Where to go on, and the error.
+    fn lost(&self) -> Result<Option<(Arc<Slot>, u64, StoreError)>, StoreError> {
+        let mut lowest: Option<(u64, Arc<Slot>, u64)> = None;
+        for slot in self.slots {
+            let offset = self.found.files.iter().rev().find(|file| file.slot.number == slot.number);
+            let mut offset = offset.map_or(FILE_HEAD, |file| file.end);
+            while offset < slot.capacity {
+                self.search(slot, offset, &mut |header, at| {
+                    let proves = header.lsn > self.found.next_lsn && header.synced >= self.found.next_lsn;
+                    if proves && lowest.as_ref().is_none_or(|(lsn, _, _)| header.lsn < *lsn) {
+                        lowest = Some((header.lsn, Arc::clone(slot), at));
+                    }
+                })?;
+                offset += SEARCH_LEN;
+            }
+        }
+        Ok(lowest.map(|(lsn, slot, offset)| (Arc::clone(&slot), offset, self.loss(lsn, &slot))))
+    }
+
+    fn search(
+        &self,
+        slot: &Slot,
+        from: u64,
+        each: &mut dyn FnMut(&BlockHeader, u64),
+    ) -> Result<(), StoreError> {
+        let len = SEARCH_LEN.min(slot.capacity - from);
+        let mut octets = vec![0; usize::try_from(len).unwrap_or(0)];
+        slot.file.read_at(&mut octets, from).doing("read", &slot.path)?;
+        for (page, head) in octets.chunks(PAGE).enumerate() {
+            if let Some((header, _)) = self.decode(slot, head)? {
+                each(&header, from + (page * PAGE) as u64);
+            }
+        }
+        Ok(())
+    }
+
+    /// Names the place where the missing block should be: after the last one read.
+    fn loss(&self, witness: u64, of: &Slot) -> StoreError {
+        let missing = self.found.next_lsn;
+        let what = format!("block {missing} cannot be read, but block {witness} says that it was durable");
+        match self.found.files.last() {
+            Some(last) if last.end + BLOCK_HEAD as u64 <= last.slot.capacity => {
+                StoreError::corrupt(&last.slot.path, last.end, what)
+            }
+            _ => StoreError::corrupt(&of.path, FILE_HEAD, what),
+        }
+    }
+
+    /// Goes on at a block after the damage.
+    fn resume(&mut self, slot: &Arc<Slot>, offset: u64, visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        let Some((header, _)) = self.header_at(slot, offset)? else { return Ok(()) };
+        self.started = false;
+        self.found.next_lsn = header.lsn;
+        if self.payload(slot, offset, &header)?.is_none() {
+            // Its header is sound and its payload is not: the next search must find one after it.
+            self.found.next_lsn = header.lsn + 1;
+            let what = format!("block {} cannot be read", header.lsn);
+            self.found.damage.push(StoreError::corrupt(&slot.path, offset, what));
+        }
+        self.read_file(slot, offset, visit)
+    }
+}

@@ -1,0 +1,42 @@
+//! The storage engine: bytes and positions. It knows no AMQP, no runtime and no queue logic.
+//!
+//! ```text
+//! append -> group buffer -> log (one block per commit, one fdatasync) -> index -> watermark moves -> observers
+//!                            | a log file is reused
+//!                            +-> segments (queues that hold much in it), copies at the log's end (the others),
+//!                                then a checkpoint, then the file is free
+//! ```
+//! `FORMAT.md` in this folder has the layouts of all files, the rules of their order and the reasons.
+
+mod store;
+
+mod options;
+mod record;
+
+mod read;
+mod shared;
+
+mod check;
+mod maintain;
+mod recovery;
+
+mod checkpoint;
+mod extents;
+mod index;
+mod log;
+mod segment;
+
+mod codec;
+pub mod env;
+mod error;
+mod id;
+mod names;
+mod seq_set;
+
+pub use self::check::{CheckReport, check};
+pub use self::error::StoreError;
+pub use self::id::{LogPosition, QueueId, Seq};
+pub use self::options::{Driver, Durability, Options};
+pub use self::read::StoredMessage;
+pub use self::record::{Placement, Record, SeqRun};
+pub use self::store::{Observer, Recovered, RecoveredQueue, Space, Stats, Store};

@@ -1,0 +1,275 @@
+//! Opening a directory: what was durable comes back, what was being written is dropped, damage is refused.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::checkpoint::{self, Checkpoint};
+use super::codec::crc;
+use super::env::{Env, OpenMode};
+use super::error::{Doing, StoreError};
+use super::index::{Effect, Index, QueueState, SlotState};
+use super::log::assemble::Assembler;
+use super::log::scan::{Damage, Scanned, scan};
+use super::log::slot::Slot;
+use super::names::{Names, UNFINISHED, unfinished};
+use super::segment::SegmentReader;
+use super::seq_set::SeqSet;
+
+/// The version of the directory as a whole.
+const VERSION: u32 = 1;
+
+const MARK: &str = "lepus-store";
+
+/// What a directory holds.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) store_id: u64,
+    pub(super) index: Index,
+    pub(super) scanned: Scanned,
+    pub(super) slots: Vec<Arc<Slot>>,
+    pub(super) epoch: u32,
+    /// Damage that was passed over.
+    pub(super) damage: Vec<StoreError>,
+}
+
+/// How to load.
+#[derive(Clone, Copy)]
+pub(super) struct Load<'a> {
+    pub(super) env: &'a dyn Env,
+    pub(super) names: &'a Names,
+    /// Queues that exist.
+    pub(super) known: &'a dyn Fn(u64) -> bool,
+    pub(super) damage: Damage,
+    /// Whether files may be synced, and left-overs removed.
+    pub(super) mode: OpenMode,
+}
+
+/// Makes the directories and the VERSION file of a new store, or reads the store's number.
+pub(super) fn identify(env: &dyn Env, names: &Names) -> Result<u64, StoreError> {
+    let path = names.version();
+    let listed = env.list(names.root()).doing("list", names.root())?;
+    if listed.iter().any(|name| name == "VERSION") {
+        return read_version(env, &path);
+    }
+    for dir in [names.logs(), names.checkpoints(), names.segments()] {
+        env.create_dir(&dir).doing("create", &dir)?;
+        let is_empty = env.list(&dir).doing("list", &dir)?.is_empty();
+        if !is_empty {
+            return Err(StoreError::NotAStore { path: names.root().to_owned() });
+        }
+    }
+    let ours = ["LOCK", "wal", "checkpoint", "queues", "meta"];
+    if listed.iter().any(|name| !ours.contains(&name.as_str()) && !name.ends_with(UNFINISHED)) {
+        return Err(StoreError::NotAStore { path: names.root().to_owned() });
+    }
+    let store_id = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), names.root());
+    write_version(env, names, store_id)?;
+    Ok(store_id)
+}
+
+fn write_version(env: &dyn Env, names: &Names, store_id: u64) -> Result<(), StoreError> {
+    let path = names.version();
+    let draft = unfinished(&path);
+    let text = format!("{MARK} {VERSION} {store_id:016x}");
+    let line = format!("{text} {:08x}\n", crc(text.as_bytes()));
+    let file = env.open(&draft, OpenMode::Create).doing("create", &draft)?;
+    file.write_at(line.as_bytes(), 0).doing("write", &draft)?;
+    file.sync().doing("sync", &draft)?;
+    env.rename(&draft, &path).doing("rename", &draft)?;
+    env.sync_dir(names.root()).doing("sync", names.root())
+}
+
+/// Reads the store's number out of VERSION.
+pub(super) fn read_version(env: &dyn Env, path: &Path) -> Result<u64, StoreError> {
+    let file = env.open(path, OpenMode::Read).doing("open", path)?;
+    let len = file.len().doing("measure", path)?.min(256);
+    let mut octets = vec![0; usize::try_from(len).unwrap_or(0)];
+    file.read_at(&mut octets, 0).doing("read", path)?;
+    let damaged = || StoreError::corrupt(path, 0, "this is no version line of a store");
+    let line = String::from_utf8(octets).map_err(|_| damaged())?;
+    let (text, check) = line.trim_end_matches('\n').rsplit_once(' ').ok_or_else(damaged)?;
+    if check != format!("{:08x}", crc(text.as_bytes())) {
+        return Err(damaged());
+    }
+    let mut words = text.split(' ');
+    let mark = words.next() == Some(MARK);
+    let version: Option<u32> = words.next().and_then(|word| word.parse().ok());
+    match (mark, version, words.next().and_then(|word| u64::from_str_radix(word, 16).ok())) {
+        (true, Some(VERSION), Some(store_id)) => Ok(store_id),
+        (true, Some(found), _) if found > VERSION => {
+            Err(StoreError::Newer { path: path.to_owned(), found, known: VERSION })
+        }
+        _ => Err(damaged()),
+    }
+}
+
+impl Load<'_> {
+    /// Loads a directory that has been identified and locked.
+    pub(super) fn load(&self, store_id: u64) -> Result<Loaded, StoreError> {
+        let mut damage = Vec::new();
+        let checkpoint = self.checkpoint(store_id, &mut damage)?;
+        let slots = self.slots(store_id, &mut damage)?;
+        let mut index = Self::index_of(&checkpoint);
+        let last = checkpoint.lsn;
+        let start = checkpoint.log_start.max(1);
+        index.deleted = checkpoint.deleted;
+        self.take_queues(&mut index, checkpoint.queues);
+        let mut scanned = self.replay(&mut index, &slots, store_id, (start, last))?;
+        damage.append(&mut scanned.damage);
+        if scanned.next_lsn <= last {
+            let path = scanned.files.last().map_or_else(|| self.names.logs(), |file| file.slot.path.clone());
+            let end = scanned.files.last().map_or(0, |file| file.end);
+            let what = format!("the log ends before block {last}, which the checkpoint relies on");
+            let error = StoreError::corrupt(&path, end, what);
+            self.tolerate(error, &mut damage)?;
+            scanned.next_lsn = last + 1;
+        }
+        index.applied = scanned.next_lsn - 1;
+        index.deleted = SeqSet::default();
+        for state in index.queues.values_mut() {
+            // Nothing is under way any more: whatever was acked early never came.
+            state.early = SeqSet::default();
+        }
+        let epoch = checkpoint.epoch.max(scanned.epoch) + 1;
+        self.check_segments(&mut index, store_id, &mut damage)?;
+        Ok(Loaded { store_id, index, scanned, slots, epoch, damage })
+    }
+
+    fn tolerate(&self, error: StoreError, damage: &mut Vec<StoreError>) -> Result<(), StoreError> {
+        if self.damage == Damage::Refuse || matches!(error, StoreError::Newer { .. }) {
+            return Err(error);
+        }
+        damage.push(error);
+        Ok(())
+    }
+
+    fn checkpoint(&self, store_id: u64, damage: &mut Vec<StoreError>) -> Result<Checkpoint, StoreError> {
+        for lsn in checkpoint::list(self.env, self.names)? {
+            match checkpoint::read(self.env, self.names, lsn, store_id) {
+                Ok(checkpoint) => return Ok(checkpoint),
+                Err(error) => self.tolerate(error, damage)?,
+            }
+        }
+        Ok(Checkpoint { log_start: 1, ..Checkpoint::default() })
+    }
+
+    fn slots(&self, store_id: u64, damage: &mut Vec<StoreError>) -> Result<Vec<Arc<Slot>>, StoreError> {
+        let dir = self.names.logs();
+        let mut slots = Vec::new();
+        for name in self.env.list(&dir).doing("list", &dir)? {
+            let Some(number) = Names::parse_log(&name) else { continue };
+            match Slot::open(self.env, self.names, number, store_id, self.mode) {
+                Ok(slot) => slots.push(Arc::new(slot)),
+                Err(error) => self.tolerate(error, damage)?,
+            }
+        }
+        if self.mode == OpenMode::Write {
+            // What a killed process left in the page cache would else be trusted before it is on disk.
+            for slot in &slots {
+                slot.file.sync().doing("sync", &slot.path)?;
+            }
+            self.env.sync_dir(&dir).doing("sync", &dir)?;
+        }
+        Ok(slots)
+    }
+
+    fn index_of(checkpoint: &Checkpoint) -> Index {
+        Index { next_segment: checkpoint.next_segment, applied: checkpoint.lsn, ..Index::default() }
+    }
+
+    fn take_queues(&self, index: &mut Index, queues: Vec<(u64, QueueState)>) {
+        for (id, state) in queues {
+            if (self.known)(id) {
+                index.queues.insert(id, state);
+            }
+        }
+    }
+
+    /// Takes the log into the index; `lsns` are the first block to read and the last that the checkpoint knows.
+    fn replay(
+        &self,
+        index: &mut Index,
+        slots: &[Arc<Slot>],
+        store_id: u64,
+        (start, last): (u64, u64),
+    ) -> Result<Scanned, StoreError> {
+        let mut assembler = Assembler::default();
+        scan(slots, store_id, start, self.damage, &mut |slot, block| {
+            let lsn = block.header.lsn;
+            let effect = if lsn <= last { Effect::Locate } else { Effect::Apply };
+            let mut done = Ok(());
+            assembler.feed(block, &slot.path, &mut |record, place| {
+                let each = &mut |item| index.apply(item, place, lsn, effect, self.known);
+                done = done.and_then(|()| record.each(each));
+            })?;
+            done.map_err(|_| StoreError::corrupt(&slot.path, block.offset, "a transaction cannot be read"))
+        })
+    }
+
+    /// Every segment that holds a live message must be there in full length; its octets are verified when read.
+    fn check_segments(
+        &self,
+        index: &mut Index,
+        store_id: u64,
+        damage: &mut Vec<StoreError>,
+    ) -> Result<(), StoreError> {
+        for (&queue, state) in &mut index.queues {
+            let live = &state.live;
+            state.segments.retain(|segment| live.any(segment.min, segment.max));
+            for segment in &state.segments {
+                let checked = SegmentReader::open(self.env, self.names, store_id, queue, segment.number)
+                    .and_then(|reader| reader.check_len(segment.len));
+                match checked {
+                    Ok(()) => {}
+                    Err(error) => self.tolerate(error, damage)?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes files that nothing refers to: what was being written, and what was dead.
+    pub(super) fn clean(&self, index: &Index) -> Result<(), StoreError> {
+        for dir in [self.names.logs(), self.names.checkpoints(), self.names.root().to_owned()] {
+            checkpoint::remove_unfinished(self.env, &dir)?;
+        }
+        let dir = self.names.segments();
+        let live = |(&queue, state): (&u64, &QueueState)| {
+            state.segments.iter().map(move |segment| (queue, segment.number)).collect::<Vec<_>>()
+        };
+        let live: HashSet<(u64, u64)> = index.queues.iter().flat_map(live).collect();
+        for name in self.env.list(&dir).doing("list", &dir)? {
+            if Names::parse_segment(&name).is_some_and(|segment| !live.contains(&segment)) {
+                let path = dir.join(&name);
+                self.env.remove(&path).doing("remove", &path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Loaded {
+    /// Enters the log files into the index; the first free one if none is in use. The file to go on in, and where.
+    pub(super) fn settle(&mut self) -> Option<(Arc<Slot>, u64)> {
+        for slot in &self.slots {
+            self.index.slots.insert(slot.number, SlotState::empty(Arc::clone(slot)));
+        }
+        for file in &self.scanned.files {
+            if let Some(state) = self.index.slots.get_mut(&file.slot.number) {
+                (state.first_lsn, state.end) = (file.first_lsn, file.end);
+                self.index.order.push_back(file.slot.number);
+            }
+        }
+        let used = |slot: &&Arc<Slot>| !self.index.order.contains(&slot.number);
+        self.index.free = self.slots.iter().filter(used).map(|slot| slot.number).collect();
+        if let Some(last) = self.scanned.files.last() {
+            return Some((Arc::clone(&last.slot), last.end));
+        }
+        let number = self.index.free.pop()?;
+        self.index.order.push_back(number);
+        let state = self.index.slots.get_mut(&number)?;
+        state.first_lsn = self.scanned.next_lsn;
+        Some((Arc::clone(&state.slot), state.end))
+    }
+}

@@ -1,0 +1,430 @@
+//! The store as its callers see it.
+
+use std::any::Any;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::env::{Env, OpenMode};
+use super::error::{Doing, StoreError};
+use super::id::{LogPosition, QueueId, Seq};
+use super::log::buffer::{Group, GroupBuffer};
+use super::log::scan::Damage;
+use super::log::slot::Slot;
+use super::log::writer::LogWriter;
+use super::names::Names;
+use super::options::{Driver, Options};
+use super::read::StoredMessage;
+use super::record::Record;
+use super::recovery::{Load, Loaded, identify};
+use super::shared::{Committer, Counters, Observers, Shared};
+
+/// How often the keeper looks for something to do without being asked.
+const KEEPER_PERIOD: Duration = Duration::from_secs(1);
+
+/// Is told what happens to the log. Called by the store's threads, one at a time and without locks that an append or
+/// a read needs; must not block for long, for the next commit waits.
+pub trait Observer: Send + Sync {
+    /// Everything up to `position` is durable.
+    fn durable(&self, position: LogPosition);
+    /// The log has failed: nothing more becomes durable, and the process is to end. Called once.
+    fn failed(&self, error: &StoreError) {
+        let _ = error;
+    }
+    /// Reclaiming fails (`Some`) or works again (`None`). Publishers are to be blocked meanwhile; nothing is lost.
+    fn alarm(&self, error: Option<&StoreError>) {
+        let _ = error;
+    }
+}
+
+/// An open store; it has the directory for itself.
+///
+/// Dropping it writes what was appended and ends the threads.
+#[derive(Debug)]
+pub struct Store {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+    _lock: Box<dyn Any + Send + Sync>,
+}
+
+/// What was in the directory. The messages themselves are read by [`Store::read`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Every queue of which anything is known, in no order.
+    pub queues: Vec<RecoveredQueue>,
+    /// Blocks of the log that were read.
+    pub blocks: u64,
+}
+
+/// A queue that was in the directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecoveredQueue {
+    /// The queue.
+    pub id: QueueId,
+    /// The seq to give out next: above every seq of any record.
+    pub next_seq: Seq,
+    /// Messages that are published and not settled.
+    pub messages: u64,
+    /// The first of them.
+    pub first: Option<Seq>,
+}
+
+/// Figures since the store was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Octets of records appended.
+    pub appended: u64,
+    /// Octets written to the log, with headers and padding.
+    pub log_written: u64,
+    /// Octets written to segments, lengths of grown ones counted whole.
+    pub segments_written: u64,
+    /// Octets written to checkpoints.
+    pub checkpoints_written: u64,
+    /// Octets copied from old log files to the log's end; counted in `appended` too.
+    pub carried: u64,
+    /// Commits, each with one sync.
+    pub commits: u64,
+    /// Queues with anything stored.
+    pub queues: u64,
+    /// Live messages in all queues.
+    pub messages: u64,
+    /// Segments in all queues.
+    pub segments: u64,
+}
+
+/// Room left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// Octets of log files in use.
+    pub log_used: u64,
+    /// Octets that all log files may have.
+    pub log_total: u64,
+    /// Octets that the disk has left.
+    pub disk_free: u64,
+}
+
+impl Store {
+    /// Opens the store in `dir`, makes it if there is none, and recovers what was durable.
+    ///
+    /// `known` says which queues exist: records of others are ignored and their messages removed.
+    ///
+    /// # Errors
+    /// The directory is locked, holds something else, is of a newer release, or damaged; or the disk refuses. Nothing
+    /// is changed in a damaged directory but that files are synced.
+    pub fn open(
+        env: Arc<dyn Env>,
+        dir: &Path,
+        options: Options,
+        known: &dyn Fn(QueueId) -> bool,
+    ) -> Result<(Self, Recovered), StoreError> {
+        let options = options.limited();
+        let names = Names::new(dir);
+        env.create_dir(dir).doing("create", dir)?;
+        let lock = lock(&*env, &names)?;
+        let store_id = identify(&*env, &names)?;
+        let known = |id: u64| known(QueueId(id));
+        let load =
+            Load { env: &*env, names: &names, known: &known, damage: Damage::Refuse, mode: OpenMode::Write };
+        let mut loaded = load.load(store_id)?;
+        load.clean(&loaded.index)?;
+        let writer = start_writer(&*env, &names, &options, &mut loaded)?;
+        let recovered = loaded.recovered();
+        let shared = Arc::new(Shared::new(env, names, options, loaded, writer));
+        let threads = if options.driver == Driver::Threads { spawn(&shared)? } else { Vec::new() };
+        Ok((Self { shared, threads, _lock: lock }, recovered))
+    }
+
+    /// Appends records in order, neighbours in the log, and says where they end. They are durable once
+    /// [`Self::durable`] is at least that; nothing is written before this returns.
+    ///
+    /// # Errors
+    /// `TooLarge` (nothing was appended) or `Failed`.
+    pub fn append(&self, records: &[Record<'_>]) -> Result<LogPosition, StoreError> {
+        self.shared.check()?;
+        let max = self.shared.options.record_max();
+        if let Some(len) = records.iter().map(Record::encoded_len).find(|len| *len > max) {
+            return Err(StoreError::TooLarge { len, max });
+        }
+        let mut buffer = self.shared.buffer.lock();
+        let was_empty = buffer.is_empty();
+        for record in records {
+            buffer.push(record.encoded_len(), |out| record.encode(out));
+        }
+        let position = LogPosition(buffer.position());
+        drop(buffer);
+        if was_empty && self.shared.options.driver == Driver::Threads {
+            self.shared.appended.notify_one();
+        }
+        Ok(position)
+    }
+
+    /// How far the log is durable, in the sense of the chosen [`Durability`](super::Durability).
+    pub fn durable(&self) -> LogPosition {
+        LogPosition(self.shared.durable.load(Ordering::Acquire))
+    }
+
+    /// Waits until the log is durable up to `position`; with [`Driver::Caller`], commits.
+    ///
+    /// # Errors
+    /// `Failed`: it will never be.
+    pub fn wait_durable(&self, position: LogPosition) -> Result<(), StoreError> {
+        while self.durable() < position {
+            self.shared.check()?;
+            if self.shared.options.driver == Driver::Caller {
+                self.shared.commit()?;
+            } else {
+                std::thread::park_timeout(Duration::from_micros(50));
+            }
+        }
+        Ok(())
+    }
+
+    /// Has `observer` told of commits, of failure and of alarms, from now on.
+    pub fn subscribe(&self, observer: Arc<dyn Observer>) {
+        if let Some(error) = self.shared.failed.get() {
+            observer.failed(error);
+        }
+        self.shared.observers.lock().0.push(observer);
+    }
+
+    /// Whether publishers are to wait: the buffer or the log is nearly full, or reclaiming fails. Acks and reads go on.
+    pub fn is_tight(&self) -> bool {
+        let shared = &self.shared;
+        shared.is_tight.load(Ordering::Acquire)
+            || shared.alarm.lock().is_some()
+            || shared.buffer.lock().waiting() > shared.options.buffer_len
+    }
+
+    /// Why reclaiming fails, if it does.
+    pub fn alarm(&self) -> Option<StoreError> {
+        self.shared.alarm.lock().clone()
+    }
+
+    /// Appends to `out` the live messages of a queue from `from` on, in order, about `budget` octets of images and at
+    /// least one message if there is one; none means that no more is durable.
+    ///
+    /// It sees every publish and every ack up to [`Self::durable`] and none after it: a caller that drops an image
+    /// from memory once it is durable can get it back here.
+    ///
+    /// # Errors
+    /// `Corrupt`: octets on disk have changed; nothing was appended to `out`.
+    pub fn read(
+        &self,
+        queue: QueueId,
+        from: Seq,
+        budget: usize,
+        out: &mut Vec<StoredMessage>,
+    ) -> Result<(), StoreError> {
+        self.shared.read(queue, from, budget, out)
+    }
+
+    /// Writes what was appended and makes it durable; whether there was anything. For [`Driver::Caller`].
+    ///
+    /// # Errors
+    /// The disk failed: the store accepts nothing more.
+    pub fn commit(&self) -> Result<bool, StoreError> {
+        self.shared.commit()
+    }
+
+    /// Commits, then reclaims log files and segments if any are due; whether any were. For [`Driver::Caller`].
+    ///
+    /// # Errors
+    /// The disk refused. Nothing is lost; the store has an alarm until the next call succeeds.
+    pub fn maintain(&self) -> Result<bool, StoreError> {
+        self.shared.commit()?;
+        self.shared.maintain()
+    }
+
+    /// Writes a checkpoint now, so that the next start has less to replay.
+    ///
+    /// # Errors
+    /// The disk refused; nothing is lost.
+    pub fn checkpoint(&self) -> Result<(), StoreError> {
+        let _guard = self.shared.reclaim.lock();
+        self.shared.checkpoint()
+    }
+
+    /// Figures since the store was opened.
+    pub fn stats(&self) -> Stats {
+        let counters = &self.shared.counters;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let appended = self.shared.buffer.lock().position();
+        let index = self.shared.index.lock();
+        Stats {
+            appended,
+            log_written: read(&counters.log_written),
+            segments_written: read(&counters.segments_written),
+            checkpoints_written: read(&counters.checkpoints_written),
+            carried: read(&counters.carried),
+            commits: read(&counters.commits),
+            queues: index.queues.len() as u64,
+            messages: index.queues.values().map(|state| state.live.len()).sum(),
+            segments: index.queues.values().map(|state| state.segments.len() as u64).sum(),
+        }
+    }
+
+    /// Room left in the log and on the disk.
+    ///
+    /// # Errors
+    /// The disk did not say.
+    pub fn space(&self) -> Result<Space, StoreError> {
+        let root = self.shared.names.root();
+        let disk_free = self.shared.env.free_bytes(root).doing("measure the space of", root)?;
+        let options = &self.shared.options;
+        let used = self.shared.index.lock().order.len() as u64;
+        let log_total = u64::from(options.log_files) * options.log_file_len;
+        Ok(Space { log_used: used * options.log_file_len, log_total, disk_free })
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.shared.is_closing.store(true, Ordering::Release);
+        {
+            // With the lock held, so that no thread is between its look at the flag and its wait.
+            let _buffer = self.shared.buffer.lock();
+            self.shared.appended.notify_all();
+        }
+        self.shared.slot_freed.notify_all();
+        self.shared.want_reclaim();
+        for thread in self.threads.drain(..) {
+            // An observer may hold the last handle to the store and drop it in a thread of the store's own.
+            if thread.thread().id() != std::thread::current().id() {
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+/// Takes the directory's lock.
+pub(super) fn lock(env: &dyn Env, names: &Names) -> Result<Box<dyn Any + Send + Sync>, StoreError> {
+    let path = names.lock();
+    env.lock(&path).map_err(|error| {
+        if error.kind() == std::io::ErrorKind::WouldBlock {
+            StoreError::Locked { path: path.clone() }
+        } else {
+            StoreError::io("lock", &path, &error)
+        }
+    })
+}
+
+/// The end of the log, in a new file if there is none.
+pub(super) fn start_writer(
+    env: &dyn Env,
+    names: &Names,
+    options: &Options,
+    loaded: &mut Loaded,
+) -> Result<LogWriter, StoreError> {
+    if loaded.slots.is_empty() {
+        loaded.slots.push(Arc::new(Slot::create(env, names, 0, options.log_file_len, loaded.store_id)?));
+    }
+    let (slot, offset) = loaded.settle().ok_or_else(|| {
+        StoreError::io("find a log file in", &names.logs(), &std::io::ErrorKind::NotFound.into())
+    })?;
+    Ok(LogWriter {
+        slot,
+        offset,
+        next_lsn: loaded.scanned.next_lsn,
+        prev: loaded.scanned.prev,
+        epoch: loaded.epoch,
+        store: loaded.store_id,
+        synced: loaded.scanned.next_lsn - 1,
+    })
+}
+
+fn spawn(shared: &Arc<Shared>) -> Result<Vec<JoinHandle<()>>, StoreError> {
+    let start = |name: &str, run: fn(&Shared)| {
+        let shared = Arc::clone(shared);
+        let thread = std::thread::Builder::new().name(name.to_owned());
+        let root = shared.names.root().to_owned();
+        thread.spawn(move || run(&shared)).doing("start a thread for", &root)
+    };
+    Ok(vec![start("store-commit", Shared::commit_loop)?, start("store-keep", Shared::keep_loop)?])
+}
+
+impl Loaded {
+    fn recovered(&self) -> Recovered {
+        let queue = |(&id, state): (&u64, &super::index::QueueState)| RecoveredQueue {
+            id: QueueId(id),
+            next_seq: Seq(state.next_seq),
+            messages: state.live.len(),
+            first: state.live.first_from(0).map(Seq),
+        };
+        let queues = self.index.queues.iter().map(queue).collect();
+        let first = self.scanned.files.first().map_or(self.scanned.next_lsn, |file| file.first_lsn);
+        Recovered { queues, blocks: self.scanned.next_lsn - first }
+    }
+}
+
+impl Shared {
+    pub(super) fn new(
+        env: Arc<dyn Env>,
+        names: Names,
+        options: Options,
+        loaded: Loaded,
+        writer: LogWriter,
+    ) -> Self {
+        Self {
+            env,
+            names,
+            options,
+            store_id: loaded.store_id,
+            epoch: loaded.epoch,
+            buffer: Mutex::new(GroupBuffer::new(options.payload_max())),
+            appended: Condvar::new(),
+            committer: Mutex::new(Committer { writer, spare: Group::default() }),
+            index: Mutex::new(loaded.index),
+            slot_freed: Condvar::new(),
+            durable: AtomicU64::new(0),
+            is_tight: AtomicBool::new(false),
+            is_stalled: AtomicBool::new(false),
+            is_closing: AtomicBool::new(false),
+            failed: OnceLock::new(),
+            alarm: Mutex::new(None),
+            observers: Mutex::new(Observers::default()),
+            reclaim: Mutex::new(()),
+            wanted: Mutex::new(true),
+            wake_keeper: Condvar::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Batching arises by itself: what is appended while a sync runs is the next group.
+    fn commit_loop(&self) {
+        loop {
+            {
+                let mut buffer = self.buffer.lock();
+                while buffer.is_empty() {
+                    if self.is_closing.load(Ordering::Acquire) {
+                        return;
+                    }
+                    self.appended.wait(&mut buffer);
+                }
+            }
+            if self.commit().is_err() {
+                return;
+            }
+        }
+    }
+
+    fn keep_loop(&self) {
+        while !self.is_closing.load(Ordering::Acquire) {
+            {
+                let mut wanted = self.wanted.lock();
+                if !*wanted {
+                    self.wake_keeper.wait_for(&mut wanted, KEEPER_PERIOD);
+                }
+                *wanted = false;
+            }
+            if self.maintain().is_err() {
+                // The alarm is raised; a full disk is not emptied by asking at once again.
+                let mut wanted = self.wanted.lock();
+                self.wake_keeper.wait_for(&mut wanted, KEEPER_PERIOD);
+            }
+        }
+    }
+}

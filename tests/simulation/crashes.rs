@@ -1,0 +1,134 @@
+//! Crashes, failing and full disks.
+
+use lepus::storage::env::CrashPlan;
+use lepus::storage::{LogPosition, Store};
+
+use crate::for_seeds;
+use crate::workload::{Workload, open};
+
+/// Runs up to `steps`; false if the store failed.
+fn run(workload: &mut Workload, store: &Store, steps: u64) -> bool {
+    for _ in 0..steps {
+        if let Err(error) = workload.step(store) {
+            assert!(!error.is_corrupt(), "{error}");
+            let is_alarm = store.alarm().is_some() && store.append(&[]).is_ok();
+            if workload.env.has_crashed() || !is_alarm {
+                return false;
+            }
+        }
+    }
+    true
+}
+
+/// Restarts after a crash and checks; the restart itself may crash some times.
+fn restart(workload: &mut Workload, durable: LogPosition, recrash: bool) -> Store {
+    let mut random = workload.random.clone();
+    loop {
+        workload.env.crash(&mut || random.next());
+        if recrash && random.once_in(2) {
+            let crash_at = Some(workload.env.changes() + random.below(12));
+            workload.env.set_plan(CrashPlan { crash_at, ..CrashPlan::default() });
+        }
+        match open(&workload.env, workload.options) {
+            Ok((store, recovered)) => {
+                let stopped = workload.env.has_crashed();
+                workload.env.set_plan(CrashPlan::default());
+                if !stopped {
+                    workload.random = random;
+                    workload.recover(&store, &recovered, durable);
+                    return store;
+                }
+            }
+            Err(error) => assert!(workload.env.has_crashed(), "{error}"),
+        }
+    }
+}
+
+#[test]
+fn nothing_durable_is_lost_in_random_crashes() {
+    for_seeds(10_000, |seed| {
+        let mut workload = Workload::new(seed);
+        let mut store = open(&workload.env, workload.options).unwrap().0;
+        for _ in 0..4 {
+            let crash_at = workload.env.changes() + workload.random.below(250);
+            workload.env.set_plan(CrashPlan { crash_at: Some(crash_at), ..CrashPlan::default() });
+            run(&mut workload, &store, 700);
+            let durable = store.durable();
+            drop(store);
+            // Without a sync per commit, a loss of power may take what was committed.
+            let os = workload.options.durability == lepus::storage::Durability::Os;
+            let durable = if os { LogPosition(0) } else { durable };
+            store = restart(&mut workload, durable, true);
+        }
+    });
+}
+
+#[test]
+fn every_change_of_one_workload_may_be_the_last() {
+    for_seeds(3, |seed| {
+        let run_with = |crash_at: Option<u64>| {
+            let mut workload = Workload::new(seed);
+            workload.env.set_plan(CrashPlan { crash_at, ..CrashPlan::default() });
+            let Ok((store, _)) = open(&workload.env, workload.options) else {
+                restart(&mut workload, LogPosition(0), false);
+                return None;
+            };
+            let whole = run(&mut workload, &store, 300);
+            let os = workload.options.durability == lepus::storage::Durability::Os;
+            let durable = if os { LogPosition(0) } else { store.durable() };
+            drop(store);
+            if whole {
+                return Some(workload.env.changes());
+            }
+            let store = restart(&mut workload, durable, false);
+            run(&mut workload, &store, 60);
+            None
+        };
+        let changes = run_with(None).unwrap();
+        println!("{changes} changes");
+        (0..changes).for_each(|at| {
+            run_with(Some(at));
+        });
+    });
+}
+
+#[test]
+fn a_failing_or_full_disk_loses_nothing() {
+    for_seeds(10_000, |seed| {
+        let mut workload = Workload::new(seed);
+        let mut store = open(&workload.env, workload.options).unwrap().0;
+        for round in 0..4 {
+            let at = Some(workload.env.changes() + workload.random.below(200));
+            let plan = CrashPlan::default();
+            let plan = if (seed + round) % 2 == 0 {
+                CrashPlan { eio_at: at, ..plan }
+            } else {
+                CrashPlan { full_from: at, ..plan }
+            };
+            workload.env.set_plan(plan);
+            let mut goes_on = run(&mut workload, &store, 300);
+            workload.env.set_plan(CrashPlan::default());
+            goes_on = goes_on && run(&mut workload, &store, 50) && workload.check(&store).is_ok();
+            if !goes_on {
+                // The log failed: the process ends, and the next one finds what was durable.
+                let os = workload.options.durability == lepus::storage::Durability::Os;
+                let durable = if os { LogPosition(0) } else { store.durable() };
+                drop(store);
+                store = restart(&mut workload, durable, false);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_clean_restart_loses_nothing_at_all() {
+    for_seeds(300, |seed| {
+        let mut workload = Workload::new(seed);
+        for _ in 0..3 {
+            let (store, recovered) = open(&workload.env, workload.options).unwrap();
+            workload.recover(&store, &recovered, LogPosition(u64::MAX));
+            assert!(run(&mut workload, &store, 400));
+            store.commit().unwrap();
+        }
+    });
+}
