@@ -54,6 +54,16 @@ impl Message {
         builder.finish()
     }
 
+    /// A message from its octets, as [`Self::image`] gave them.
+    pub fn from_image(image: &[u8]) -> Self {
+        Self(Bytes::copy_from_slice(image))
+    }
+
+    /// All its octets, to be kept.
+    pub fn image(&self) -> &[u8] {
+        &self.0
+    }
+
     /// The exchange it was published to.
     pub fn exchange(&self) -> &[u8] {
         self.part(FIXED_LEN, self.exchange_len())

@@ -24,6 +24,7 @@ const LAYERS: &[&[&str]] = &[
     &["exchange", "queue"],
     &["auth"],
     &["metadata"],
+    &["storage"],
     &["config", "exception", "message", "outbound"],
     &["clock", "id", "name"],
 ];

@@ -4,6 +4,7 @@ pub mod telemetry;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,11 +14,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Authority;
-use crate::broker::Broker;
+use crate::broker::data_dir::KEPT_MESSAGE_MAX;
+use crate::broker::{Broker, DataDir};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::connection::Settings;
-use crate::metadata::Definitions;
 use crate::server::Server;
 
 /// A running broker.
@@ -29,6 +30,7 @@ pub struct App {
     tasks: TaskTracker,
     timers: JoinHandle<()>,
     drain_timeout: Duration,
+    data_dir: Option<PathBuf>,
 }
 
 impl App {
@@ -41,10 +43,15 @@ impl App {
         for address in &config.listen {
             listeners.push(Server::bind(*address).await?);
         }
-        let definitions = config.data_dir.as_deref().map(|dir| Definitions::open(&dir.join("meta")));
+        let data = config.data_dir.as_deref().map(DataDir::open).transpose()?;
+        let message_size_max = config.limits.message_size_max;
+        if data.is_some() && message_size_max > KEPT_MESSAGE_MAX {
+            return Err(io::Error::other(format!(
+                "a message size of up to {message_size_max} octets is allowed, and at most {KEPT_MESSAGE_MAX} can be kept"
+            )));
+        }
         let authority = Authority::new(config.anonymous);
-        let broker =
-            Broker::new(authority, Clock::start(), config.memory_limit, definitions.transpose()?, None)?;
+        let broker = Broker::new(authority, Clock::start(), config.memory_limit, data)?;
         let stopping = CancellationToken::new();
         let tasks = TaskTracker::new();
         let room = Arc::new(Semaphore::new(config.limits.connections_max.min(Semaphore::MAX_PERMITS)));
@@ -69,7 +76,15 @@ impl App {
         });
         // Tools wait for exactly these words (Testcontainers: RabbitMQ's line).
         tracing::info!("Server startup complete");
-        Ok(Self { broker, addresses, stopping, tasks, timers, drain_timeout: config.drain_timeout })
+        Ok(Self {
+            broker,
+            addresses,
+            stopping,
+            tasks,
+            timers,
+            drain_timeout: config.drain_timeout,
+            data_dir: config.data_dir,
+        })
     }
 
     /// The address of the first listener.
@@ -91,6 +106,11 @@ impl App {
         }
         self.timers.abort();
         self.broker.flush().await;
+        if let Some(dir) = &self.data_dir
+            && let Err(error) = DataDir::mark_clean(dir)
+        {
+            tracing::warn!(%error, "the end could not be marked as an orderly one");
+        }
         tracing::info!("stopped");
     }
 }

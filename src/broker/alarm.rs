@@ -1,44 +1,78 @@
-//! The memory alarm: above the limit publishers are blocked, consumers go on (RabbitMQ: connection.blocked).
+//! Alarms: while one is raised publishers are blocked, consumers go on (RabbitMQ: connection.blocked).
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use tokio::sync::watch;
 
-/// Counts the octets of all messages and raises or clears the alarm.
+/// Which alarms are raised.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Raised {
+    /// Messages take more memory than they may.
+    pub memory: bool,
+    /// Messages cannot be written.
+    pub disk: bool,
+}
+
+impl Raised {
+    /// Whether any is.
+    pub fn any(self) -> bool {
+        self.memory || self.disk
+    }
+
+    /// The reason that connection.blocked gives (RabbitMQ's words).
+    pub fn reason(self) -> &'static str {
+        match (self.memory, self.disk) {
+            (_, false) => "low on memory",
+            (false, true) => "low on disk",
+            (true, true) => "low on memory & disk",
+        }
+    }
+}
+
+/// Counts the octets of all messages, and raises and clears alarms.
 #[derive(Debug)]
-pub struct MemoryAlarm {
+pub struct Alarms {
     used: AtomicI64,
     raise_at: i64,
     clear_at: i64,
-    raised: watch::Sender<bool>,
+    raised: watch::Sender<Raised>,
 }
 
-/// The reason that connection.blocked gives (RabbitMQ).
-pub const LOW_ON_MEMORY: &str = "low on memory";
-
-impl MemoryAlarm {
-    /// An alarm that is raised above `limit` octets, and cleared below nine tenths of it so that it does not flap.
-    pub fn new(limit: u64) -> Self {
-        let raise_at = i64::try_from(limit).unwrap_or(i64::MAX);
-        let (raised, _) = watch::channel(false);
+impl Alarms {
+    /// The memory alarm is raised above `memory_limit` octets, and cleared below nine tenths of it so that it does not
+    /// flap.
+    pub fn new(memory_limit: u64) -> Self {
+        let raise_at = i64::try_from(memory_limit).unwrap_or(i64::MAX);
+        let (raised, _) = watch::channel(Raised::default());
         Self { used: AtomicI64::new(0), raise_at, clear_at: raise_at / 10 * 9, raised }
     }
 
     /// The octets in use have changed by `delta`.
     pub fn account(&self, delta: i64) {
         let used = self.used.fetch_add(delta, Ordering::Relaxed) + delta;
-        if delta > 0 && used > self.raise_at && !*self.raised.borrow() {
-            self.set(true);
-        } else if delta < 0 && used <= self.clear_at && *self.raised.borrow() {
-            self.set(false);
+        let raised = self.raised.borrow().memory;
+        if delta > 0 && used > self.raise_at && !raised {
+            self.set(|raised| raised.memory = true);
+        } else if delta < 0 && used <= self.clear_at && raised {
+            self.set(|raised| raised.memory = false);
         }
     }
 
-    fn set(&self, raised: bool) {
-        let changed = self.raised.send_if_modified(|state| std::mem::replace(state, raised) != raised);
+    /// Messages cannot be written, or can be again.
+    pub fn set_disk(&self, full: bool) {
+        self.set(|raised| raised.disk = full);
+    }
+
+    fn set(&self, change: impl FnOnce(&mut Raised)) {
+        let changed = self.raised.send_if_modified(|raised| {
+            let before = *raised;
+            change(raised);
+            *raised != before
+        });
         if changed {
+            let raised = *self.raised.borrow();
             let used = self.used.load(Ordering::Relaxed);
-            tracing::warn!(raised, used, limit = self.raise_at, "memory alarm");
+            tracing::warn!(memory = raised.memory, disk = raised.disk, used, "alarms");
         }
     }
 
@@ -47,8 +81,8 @@ impl MemoryAlarm {
         u64::try_from(self.used.load(Ordering::Relaxed)).unwrap_or(0)
     }
 
-    /// Follows the alarm's state.
-    pub fn subscribe(&self) -> watch::Receiver<bool> {
+    /// Follows the alarms.
+    pub fn subscribe(&self) -> watch::Receiver<Raised> {
         self.raised.subscribe()
     }
 }
@@ -58,15 +92,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_alarm_is_raised_above_the_limit_and_cleared_well_below() {
-        let alarm = MemoryAlarm::new(1000);
-        let state = alarm.subscribe();
-        alarm.account(1001);
-        assert!(*state.borrow());
-        alarm.account(-50);
-        assert!(*state.borrow());
-        alarm.account(-60);
-        assert!(!*state.borrow());
-        assert_eq!(alarm.used(), 891);
+    fn the_memory_alarm_is_raised_above_the_limit_and_cleared_well_below() {
+        let alarms = Alarms::new(1000);
+        let state = alarms.subscribe();
+        alarms.account(1001);
+        assert!(state.borrow().memory);
+        alarms.account(-50);
+        assert!(state.borrow().memory);
+        alarms.account(-60);
+        assert!(!state.borrow().any());
+        assert_eq!(alarms.used(), 891);
+    }
+
+    #[test]
+    fn each_alarm_has_its_words() {
+        let alarms = Alarms::new(0);
+        let state = alarms.subscribe();
+        alarms.set_disk(true);
+        assert_eq!(state.borrow().reason(), "low on disk");
+        alarms.account(1);
+        assert_eq!(state.borrow().reason(), "low on memory & disk");
     }
 }

@@ -12,6 +12,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -20,9 +21,7 @@ use crate::id::EntityId;
 use crate::message::Message;
 use crate::queue::{Placement, Seq};
 
-/// A place in the log: what was appended before is durable once the log is durable up to there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct LogPosition(pub u64);
+pub use crate::storage::LogPosition;
 
 /// Something that must survive a restart.
 #[derive(Clone, Debug)]
@@ -44,6 +43,9 @@ pub trait MessageLog: Send + Sync + fmt::Debug {
 
     /// Everything up to this position is durable.
     fn durable(&self) -> LogPosition;
+
+    /// Publishers are to wait: more comes than can be written.
+    fn is_tight(&self) -> bool;
 }
 
 /// Somebody who waits for the log.
@@ -62,6 +64,8 @@ thread_local! {
 pub struct Journal {
     log: Option<Arc<dyn MessageLog>>,
     waiting: Mutex<Waiting>,
+    /// The position of the last append.
+    last: AtomicU64,
 }
 
 /// Who waits, by position, then in order of arrival.
@@ -74,7 +78,7 @@ struct Waiting {
 impl Journal {
     /// A journal that appends to `log`.
     pub fn new(log: Option<Arc<dyn MessageLog>>) -> Self {
-        Self { log, waiting: Mutex::default() }
+        Self { log, ..Self::default() }
     }
 
     /// Whether anything is kept.
@@ -92,7 +96,7 @@ impl Journal {
             }
         });
         if let Some(record) = alone {
-            log.append(&[record], false);
+            self.append(log, &[record], false);
         }
     }
 
@@ -113,8 +117,24 @@ impl Journal {
         let result = work();
         let records = BATCH.take().unwrap_or_default();
         drop(outer);
-        let position = (!records.is_empty()).then(|| log.append(&records, atomic));
+        let position = (!records.is_empty()).then(|| self.append(log, &records, atomic));
         (result, position)
+    }
+
+    fn append(&self, log: &Arc<dyn MessageLog>, records: &[Record], atomic: bool) -> LogPosition {
+        let position = log.append(records, atomic);
+        self.last.fetch_max(position.0, Ordering::Relaxed);
+        position
+    }
+
+    /// Waits until everything appended so far is durable.
+    pub async fn flush(&self) {
+        self.durable(LogPosition(self.last.load(Ordering::Relaxed))).await;
+    }
+
+    /// Whether publishers are to wait for the log.
+    pub fn is_tight(&self) -> bool {
+        self.log.as_ref().is_some_and(|log| log.is_tight())
     }
 
     /// Whether the log is durable up to `position`.
@@ -192,7 +212,6 @@ impl fmt::Debug for Waiting {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicU64, Ordering};
 
     /// Appends are kept; durable only when told.
     #[derive(Debug, Default)]
@@ -210,6 +229,10 @@ mod tests {
 
         fn durable(&self) -> LogPosition {
             LogPosition(self.durable.load(Ordering::Relaxed))
+        }
+
+        fn is_tight(&self) -> bool {
+            false
         }
     }
 

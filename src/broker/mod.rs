@@ -11,10 +11,12 @@
 
 pub mod alarm;
 mod bindings;
+pub mod data_dir;
 mod dead_letter;
 pub mod exchange;
 mod exchanges;
 pub mod journal;
+mod message_log;
 mod publish;
 mod queues;
 mod restore;
@@ -32,15 +34,17 @@ use dashmap::DashMap;
 use crate::auth::Authority;
 use crate::clock::Clock;
 use crate::id::ConnectionId;
-use crate::metadata::{Definitions, Recovered};
+use crate::metadata::Definitions;
 use crate::name::Name;
 
-use alarm::MemoryAlarm;
-use journal::MessageLog;
+use alarm::Alarms;
+use message_log::StoreLog;
+use restore::StoredMessages;
 use timers::Timers;
 use vhost::Foundation;
 
 pub use bindings::{Bind, BindTo};
+pub use data_dir::DataDir;
 pub use exchanges::ExchangeDeclaration;
 pub use journal::{Journal, LogPosition, OnDurable};
 pub use publish::Accepted;
@@ -60,41 +64,61 @@ pub struct Broker {
     /// The time.
     pub clock: Clock,
     /// Raised while messages take too much memory.
-    pub alarm: Arc<MemoryAlarm>,
+    pub alarms: Arc<Alarms>,
     vhosts: DashMap<Name, Arc<Vhost>>,
     foundation: Foundation,
     connections: AtomicU64,
 }
 
 impl Broker {
-    /// A broker with the default virtual host, and what `definitions` hold; without them nothing is kept.
+    /// A broker with the default virtual host, and what `data` holds; without it nothing is kept.
     /// `memory_limit` in octets of messages.
     ///
     /// # Errors
-    /// When a definition is not understood.
+    /// When something that was kept is not understood, or cannot be read.
     pub fn new(
         authority: Authority,
         clock: Clock,
         memory_limit: u64,
-        definitions: Option<(Definitions, Recovered)>,
-        log: Option<Arc<dyn MessageLog>>,
+        data: Option<DataDir>,
     ) -> io::Result<Arc<Self>> {
-        let (definitions, recovered) = definitions.unzip();
-        let recovered = recovered.unwrap_or_default();
+        let Some(data) = data else {
+            let journal = Arc::new(Journal::default());
+            return Ok(Arc::new(Self::empty(authority, clock, memory_limit, None, journal, 0)));
+        };
+        let DataDir { definitions, defined, store, stored, after_crash } = data;
+        let next_id = defined.next_id;
+        let messages = StoredMessages::new(&stored, after_crash);
+        let log = Arc::new(StoreLog::new(store));
+        let journal = Arc::new(Journal::new(Some(Arc::<StoreLog>::clone(&log))));
+        let definitions = Some(Arc::new(definitions));
+        let broker = Self::empty(authority, clock, memory_limit, definitions, Arc::clone(&journal), next_id);
+        log.watch(&journal, Arc::clone(&broker.alarms));
+        broker.restore(defined, &messages, log.store())?;
+        Ok(Arc::new(broker))
+    }
+
+    fn empty(
+        authority: Authority,
+        clock: Clock,
+        memory_limit: u64,
+        definitions: Option<Arc<Definitions>>,
+        journal: Arc<Journal>,
+        next_id: u64,
+    ) -> Self {
+        let alarms = Arc::new(Alarms::new(memory_limit));
         let foundation = Foundation {
             timers: Arc::new(Timers::new(clock)),
-            alarm: Arc::new(MemoryAlarm::new(memory_limit)),
-            definitions: definitions.map(Arc::new),
-            journal: Arc::new(Journal::new(log)),
-            ids: Arc::new(AtomicU64::new(recovered.next_id)),
+            alarms: Arc::clone(&alarms),
+            definitions,
+            journal,
+            ids: Arc::new(AtomicU64::new(next_id)),
         };
-        let alarm = Arc::clone(&foundation.alarm);
         let vhosts = DashMap::new();
         let connections = AtomicU64::new(0);
-        let broker = Self { authority, clock, alarm, vhosts, foundation, connections };
+        let broker = Self { authority, clock, alarms, vhosts, foundation, connections };
         broker.add_vhost(Name::from(DEFAULT_VHOST));
-        broker.restore(recovered)?;
-        Ok(Arc::new(broker))
+        broker
     }
 
     fn add_vhost(&self, name: Name) {
@@ -103,6 +127,7 @@ impl Broker {
 
     /// Waits until everything recorded so far is on disk.
     pub async fn flush(&self) {
+        self.foundation.journal.flush().await;
         if let Some(definitions) = &self.foundation.definitions {
             definitions.flush().await;
         }

@@ -1,26 +1,41 @@
 //! Putting durable definitions back in place at the start.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 
 use super::Broker;
 use super::exchange::{Destination, ExchangeOptions};
+use super::message_log::expiry;
 use super::vhost::Vhost;
+use crate::clock::Timestamp;
 use crate::exchange::{Binding, ExchangeType};
+use crate::id::EntityId;
+use crate::message::Message;
 use crate::metadata::{BindingDefinition, DestinationKind, ExchangeDefinition, QueueDefinition, Recovered};
 use crate::name::Name;
-use crate::queue::{QueueArguments, QueueOptions};
+use crate::queue::{Queue, QueueArguments, QueueOptions, RestoredMessage, Seq};
+use crate::storage::{self, RecoveredQueue, Store, StoredMessage};
+
+/// Octets of messages that are read at once.
+const PIECE: usize = 4 * 1024 * 1024;
 
 impl Broker {
     /// Puts everything back, or says what it does not understand: half a topology would lose messages in silence.
-    pub(super) fn restore(&self, recovered: Recovered) -> io::Result<()> {
+    pub(super) fn restore(
+        &self,
+        recovered: Recovered,
+        messages: &StoredMessages,
+        store: &Store,
+    ) -> io::Result<()> {
         let counts = (recovered.exchanges.len(), recovered.queues.len(), recovered.bindings.len());
         for (vhost, name, definition) in recovered.exchanges {
             restore_exchange(&*self.known_vhost(&vhost)?, name, definition)?;
         }
         for (vhost, name, definition) in recovered.queues {
-            self.restore_queue(&*self.known_vhost(&vhost)?, name, definition)?;
+            let queue = self.restore_queue(&*self.known_vhost(&vhost)?, name, definition)?;
+            messages.restore(&queue, store, self.clock.now())?;
         }
         for (vhost, definition) in recovered.bindings {
             restore_binding(&*self.known_vhost(&vhost)?, definition)?;
@@ -34,7 +49,12 @@ impl Broker {
         self.vhost(name.as_str()).ok_or_else(|| unknown(format_args!("virtual host '{name}'")))
     }
 
-    fn restore_queue(&self, vhost: &Vhost, name: Name, definition: QueueDefinition) -> io::Result<()> {
+    fn restore_queue(
+        &self,
+        vhost: &Vhost,
+        name: Name,
+        definition: QueueDefinition,
+    ) -> io::Result<Arc<Queue>> {
         let arguments = QueueArguments::parse(definition.arguments).map_err(|invalid| {
             unknown(format_args!("argument '{}' of queue '{name}': {}", invalid.key, invalid.reason))
         })?;
@@ -45,8 +65,46 @@ impl Broker {
             arguments,
         };
         let mut topology = vhost.topology();
-        vhost.insert_queue(&mut topology, definition.id, name, options, self.clock.now());
+        Ok(vhost.insert_queue(&mut topology, definition.id, name, options, self.clock.now()))
+    }
+}
+
+/// What the store knows of the messages of each queue.
+pub(super) struct StoredMessages {
+    queues: HashMap<EntityId, RecoveredQueue>,
+    after_crash: bool,
+}
+
+impl StoredMessages {
+    pub(super) fn new(stored: &storage::Recovered, after_crash: bool) -> Self {
+        let queues = stored.queues.iter().map(|queue| (EntityId::new(queue.id.0), *queue)).collect();
+        Self { queues, after_crash }
+    }
+
+    /// Puts a queue's messages back, in order and a piece at a time.
+    fn restore(&self, queue: &Arc<Queue>, store: &Store, now: Timestamp) -> io::Result<()> {
+        let Some(known) = self.queues.get(&queue.id) else { return Ok(()) };
+        let mut from = known.first;
+        while let Some(first) = from {
+            let mut piece = Vec::new();
+            store.read(known.id, first, PIECE, &mut piece).map_err(io::Error::other)?;
+            from = piece.last().map(|last| last.seq.next());
+            queue.restore(piece.into_iter().map(|message| self.entry(message)), now);
+        }
+        queue.restore_last_seq(Seq::new(known.next_seq.0.saturating_sub(1)));
         Ok(())
+    }
+
+    fn entry(&self, stored: StoredMessage) -> RestoredMessage {
+        // Deliveries are logged behind their back: what went out just before a crash may not be known.
+        let least = u32::from(self.after_crash);
+        RestoredMessage {
+            seq: Seq::new(stored.seq.0),
+            // Own memory for each: those of a piece would live as long as the last of them.
+            message: Message::from_image(&stored.image),
+            expires: expiry(stored.expires_ms),
+            deliveries: stored.deliveries.max(least),
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use dashmap::DashMap;
 use lepus_protocol::FieldTable;
 use parking_lot::{Mutex, MutexGuard};
 
-use super::alarm::MemoryAlarm;
+use super::alarm::Alarms;
 use super::dead_letter;
 use super::exchange::{Destination, Exchange, ExchangeOptions};
 use super::journal::{Journal, Record};
@@ -74,7 +74,7 @@ pub(super) struct Topology {
 #[derive(Clone, Debug)]
 pub(super) struct Foundation {
     pub(super) timers: Arc<Timers>,
-    pub(super) alarm: Arc<MemoryAlarm>,
+    pub(super) alarms: Arc<Alarms>,
     pub(super) definitions: Option<Arc<Definitions>>,
     pub(super) journal: Arc<Journal>,
     pub(super) ids: Arc<AtomicU64>,
@@ -84,14 +84,14 @@ pub(super) struct Foundation {
 struct Surroundings {
     vhost: Weak<Vhost>,
     timers: Arc<Timers>,
-    alarm: Arc<MemoryAlarm>,
+    alarms: Arc<Alarms>,
     journal: Arc<Journal>,
 }
 
 impl Vhost {
     /// A virtual host with the exchanges that every one has.
     pub(super) fn new(name: Name, foundation: Foundation) -> Arc<Self> {
-        let Foundation { timers, alarm, definitions, journal, ids } = foundation;
+        let Foundation { timers, alarms, definitions, journal, ids } = foundation;
         let vhost = Arc::new_cyclic(|vhost| Self {
             name,
             exchanges: DashMap::default(),
@@ -100,7 +100,7 @@ impl Vhost {
             definitions,
             journal: Arc::clone(&journal),
             ids,
-            host: Arc::new(Surroundings { vhost: Weak::clone(vhost), timers, alarm, journal }),
+            host: Arc::new(Surroundings { vhost: Weak::clone(vhost), timers, alarms, journal }),
         });
         for (name, kind) in PREDECLARED {
             vhost.insert_exchange(Name::from(*name), predeclared(*kind, name));
@@ -447,7 +447,7 @@ impl Host for Surroundings {
     }
 
     fn account(&self, octets: i64) {
-        self.alarm.account(octets);
+        self.alarms.account(octets);
     }
 }
 

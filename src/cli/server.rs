@@ -98,7 +98,7 @@ pub(super) fn run(arguments: Arguments) -> ExitCode {
 async fn serve(config: Config) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "Lepus starts; messages are kept in memory only");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "Lepus starts");
     let app = App::start(config).await?;
     tokio::select! {
         _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),

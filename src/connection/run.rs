@@ -15,7 +15,7 @@ use tracing::Instrument;
 
 use super::input::Input;
 use super::{CLOSE_OK_TIMEOUT, Connection, Failure, Outcome, writer};
-use crate::broker::alarm::LOW_ON_MEMORY;
+use crate::broker::alarm::Raised;
 use crate::clock::{Clock, Timestamp};
 use crate::exception::ConnectionException;
 use crate::outbound::Outbound;
@@ -25,6 +25,9 @@ const ANSWERS_UNREAD_MAX: Duration = Duration::from_secs(60);
 
 /// How long the last frames may take to reach the client, and the client to close its side.
 const LINGER_MAX: Duration = Duration::from_secs(5);
+
+/// How long a publisher waits before it asks again whether the log has room: some commits long.
+const LOG_PAUSE: Duration = Duration::from_millis(2);
 
 /// What happened while the connection waited.
 enum Event {
@@ -54,7 +57,7 @@ struct Line<R> {
     input: Input<R>,
     outbound: Arc<Outbound>,
     writer: Writer,
-    alarm: watch::Receiver<bool>,
+    alarms: watch::Receiver<Raised>,
     liveness: Liveness,
     frame_max: u32,
     /// There are whole frames left in the input, because the answers to those before are not read.
@@ -104,7 +107,7 @@ impl Connection {
             input,
             outbound: Arc::clone(&self.outbound),
             writer,
-            alarm: self.settings.broker.alarm.subscribe(),
+            alarms: self.settings.broker.alarms.subscribe(),
             liveness: Liveness::new(self.context.clock, heartbeat),
             frame_max: self.tuning.frame_max,
             is_paused: false,
@@ -175,6 +178,9 @@ impl Connection {
         if let Some(event) = self.wait_for_room(line).await {
             return event;
         }
+        if let Some(event) = self.wait_for_log().await {
+            return event;
+        }
         if line.is_paused {
             return Event::Octets;
         }
@@ -185,7 +191,7 @@ impl Connection {
                 read = line.input.read(), if !line.blocked => return line.liveness.on_read(read),
                 () = line.writer.ended() => return Event::Gone(None),
                 () = self.settings.stopping.cancelled() => return Event::Stopping,
-                _changed = line.alarm.changed() => {}
+                _changed = line.alarms.changed() => {}
                 () = &mut line.liveness.check, if line.liveness.patience.is_some() => {
                     if line.blocked {
                         // What is not read cannot be heard (RabbitMQ pauses here too).
@@ -214,16 +220,28 @@ impl Connection {
         None
     }
 
+    /// A publisher waits while the log takes no more than it can write.
+    async fn wait_for_log(&self) -> Option<Event> {
+        while self.publishes && self.context.session.journal().is_tight() {
+            tokio::select! {
+                () = tokio::time::sleep(LOG_PAUSE) => {}
+                () = self.settings.stopping.cancelled() => return Some(Event::Stopping),
+            }
+        }
+        None
+    }
+
     /// RabbitMQ: while an alarm is raised, connections that publish are not read, and told so.
     fn follow_alarm<R>(&self, line: &mut Line<R>) {
-        let blocked = self.publishes && *line.alarm.borrow_and_update();
+        let raised = *line.alarms.borrow_and_update();
+        let blocked = self.publishes && raised.any();
         if blocked == line.blocked {
             return;
         }
         line.blocked = blocked;
         tracing::info!(blocked, "publisher blocked by an alarm");
         if blocked {
-            self.notify(connection::Blocked { reason: ShortStr::truncated(LOW_ON_MEMORY) });
+            self.notify(connection::Blocked { reason: ShortStr::truncated(raised.reason()) });
         } else {
             line.liveness.heard_now();
             self.notify(connection::Unblocked);

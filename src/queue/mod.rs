@@ -90,6 +90,19 @@ pub struct Placement {
     pub expires: Option<Timestamp>,
 }
 
+/// A message that was logged before the start.
+#[derive(Debug)]
+pub struct RestoredMessage {
+    /// Its place.
+    pub seq: Seq,
+    /// The message.
+    pub message: Message,
+    /// When it expires, if ever.
+    pub expires: Option<Timestamp>,
+    /// How often it has been given to a consumer, as far as is known.
+    pub deliveries: u32,
+}
+
 /// How a lease ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settlement {
@@ -194,6 +207,20 @@ impl Queue {
         let queue = Arc::new(Self { id, name, options, host, inner: Mutex::new(inner) });
         queue.change(now, |_, _| ());
         queue
+    }
+
+    /// Puts logged messages back at the start, in order of their places.
+    pub fn restore(self: &Arc<Self>, messages: impl Iterator<Item = RestoredMessage>, now: Timestamp) {
+        self.change(now, |inner, _| {
+            for RestoredMessage { seq, message, expires, deliveries } in messages {
+                inner.state.restore(seq, message, expires, deliveries);
+            }
+        });
+    }
+
+    /// Places up to this one were given before the start.
+    pub fn restore_last_seq(&self, last: Seq) {
+        self.inner.lock().state.restore_last_seq(last);
     }
 
     /// Adds a message and delivers what can be delivered.

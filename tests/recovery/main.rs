@@ -14,3 +14,5 @@ mod support;
 
 mod binary;
 mod definitions;
+mod kills;
+mod messages;

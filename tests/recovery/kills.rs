@@ -1,0 +1,162 @@
+//! Publishers with confirms and consumers with acks while the broker is killed, again and again: nothing confirmed is lost,
+//! nothing comes back unmarked, the order holds.
+//!
+//! `LEPUS_KILL_ROUNDS` makes it a long one.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_lite::StreamExt;
+use lapin::options::*;
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+use tempfile::TempDir;
+
+use crate::binary::Binary;
+
+const QUEUES: [&str; 3] = ["one", "two", "three"];
+const ROUNDS: usize = 4;
+
+/// How long the clients may take to notice that the broker is gone. lapin now and then forgets to tell a waiting
+/// confirm; what it waits for is not confirmed, so that the test goes on without it.
+const NOTICE: Duration = Duration::from_secs(3);
+
+/// What the clients saw, by queue.
+#[derive(Default)]
+struct Seen {
+    /// The number published last.
+    last: u64,
+    confirmed: BTreeSet<u64>,
+    /// For each queue: every delivery, and those whose ack was sent.
+    delivered: [BTreeSet<u64>; 3],
+    unmarked_again: u64,
+    out_of_order: u64,
+}
+
+async fn channel(broker: &Binary) -> (Connection, Channel) {
+    let uri = format!("amqp://guest:guest@{}", broker.address());
+    let connection = Connection::connect(&uri, ConnectionProperties::default()).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    (connection, channel)
+}
+
+/// Publishes numbers to all queues until the broker is gone.
+async fn publish(channel: Channel, seen: Arc<Mutex<Seen>>) {
+    let persistent = BasicProperties::default().with_delivery_mode(2);
+    if channel.confirm_select(ConfirmSelectOptions::default()).await.is_err() {
+        return;
+    }
+    loop {
+        let mut window = Vec::new();
+        for _ in 0..50 {
+            let number = next_number(&seen);
+            let body = number.to_be_bytes();
+            let options = BasicPublishOptions::default();
+            let sent =
+                channel.basic_publish("amq.fanout".into(), "".into(), options, &body, persistent.clone());
+            match sent.await {
+                Ok(confirm) => window.push((number, confirm)),
+                Err(_) => return,
+            }
+        }
+        for (number, confirm) in window {
+            match confirm.await {
+                Ok(confirmation) if confirmation.is_ack() => {
+                    seen.lock().unwrap().confirmed.insert(number);
+                }
+                Ok(_) => {}
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+fn next_number(seen: &Mutex<Seen>) -> u64 {
+    let mut seen = seen.lock().unwrap();
+    seen.last += 1;
+    seen.last
+}
+
+/// Consumes a queue and acks every other delivery at once, the rest late, until the broker is gone.
+async fn consume(channel: Channel, at: usize, seen: Arc<Mutex<Seen>>) {
+    let _limited = channel.basic_qos(20, BasicQosOptions::default()).await;
+    let options = BasicConsumeOptions::default();
+    let Ok(mut consumer) =
+        channel.basic_consume(QUEUES[at].into(), "".into(), options, FieldTable::default()).await
+    else {
+        return;
+    };
+    let mut highest = 0;
+    while let Some(Ok(delivery)) = consumer.next().await {
+        let number = u64::from_be_bytes(delivery.data.as_slice().try_into().unwrap());
+        note(&mut seen.lock().unwrap(), at, number, delivery.redelivered, &mut highest);
+        if delivery.ack(BasicAckOptions { multiple: number % 2 == 0 }).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn note(seen: &mut Seen, at: usize, number: u64, redelivered: bool, highest: &mut u64) {
+    let is_new = seen.delivered[at].insert(number);
+    seen.unmarked_again += u64::from(!is_new && !redelivered);
+    seen.out_of_order += u64::from(number < *highest);
+    *highest = number.max(*highest);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_confirmed_is_lost_however_often_the_broker_is_killed() {
+    let rounds =
+        std::env::var("LEPUS_KILL_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(ROUNDS);
+    let dir = TempDir::new().unwrap();
+    let seen = Arc::new(Mutex::new(Seen::default()));
+    for _ in 0..rounds {
+        let broker = Binary::start(&dir);
+        let (connection, admin) = channel(&broker).await;
+        for queue in QUEUES {
+            let durable = QueueDeclareOptions { durable: true, ..Default::default() };
+            admin.queue_declare(queue.into(), durable, FieldTable::default()).await.unwrap();
+            let (bind, table) = (QueueBindOptions::default(), FieldTable::default());
+            admin.queue_bind(queue.into(), "amq.fanout".into(), "".into(), bind, table).await.unwrap();
+        }
+        let mut tasks = Vec::new();
+        for at in 0..QUEUES.len() {
+            let consumer = connection.create_channel().await.unwrap();
+            tasks.push(tokio::spawn(consume(consumer, at, Arc::clone(&seen))));
+        }
+        let (_other, publisher) = channel(&broker).await;
+        tasks.push(tokio::spawn(publish(publisher, Arc::clone(&seen))));
+        // Killed in the middle of the load: once so many more are confirmed.
+        let before = seen.lock().unwrap().confirmed.len();
+        while seen.lock().unwrap().confirmed.len() < before + 500 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        broker.kill();
+        for mut task in tasks {
+            if tokio::time::timeout(NOTICE, &mut task).await.is_err() {
+                task.abort();
+            }
+        }
+    }
+    drain(&dir, &seen).await;
+    let seen = seen.lock().unwrap();
+    for delivered in &seen.delivered {
+        let lost: Vec<_> = seen.confirmed.difference(delivered).collect();
+        assert!(lost.is_empty(), "{} confirmed and lost: {lost:?}", lost.len());
+    }
+    assert_eq!((seen.unmarked_again, seen.out_of_order), (0, 0), "unmarked duplicates, out of order");
+}
+
+/// Takes what is left in the queues.
+async fn drain(dir: &TempDir, seen: &Arc<Mutex<Seen>>) {
+    let broker = Binary::start(dir);
+    let (_connection, channel) = channel(&broker).await;
+    for (at, queue) in QUEUES.into_iter().enumerate() {
+        let mut highest = 0;
+        while let Some(got) = channel.basic_get(queue.into(), BasicGetOptions { no_ack: true }).await.unwrap()
+        {
+            let number = u64::from_be_bytes(got.data.as_slice().try_into().unwrap());
+            note(&mut seen.lock().unwrap(), at, number, got.redelivered, &mut highest);
+        }
+    }
+}
