@@ -47,7 +47,7 @@ impl App {
         let message_size_max = config.limits.message_size_max;
         if data.is_some() && message_size_max > KEPT_MESSAGE_MAX {
             return Err(io::Error::other(format!(
-                "a message size of up to {message_size_max} octets is allowed, and at most {KEPT_MESSAGE_MAX} can be kept"
+                "messages of up to {message_size_max} octets are allowed, at most {KEPT_MESSAGE_MAX} can be kept"
             )));
         }
         let authority = Authority::new(config.anonymous);

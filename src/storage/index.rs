@@ -224,3 +224,78 @@ impl Index {
         first.map_or(self.applied + 1, |state| state.first_lsn)
     }
 }
+
+/// Segments rewritten into one; each is less than a quarter live, so that the result is no longer than one.
+const VICTIMS_MAX: usize = 4;
+
+/// Segments and log files on their way in and out.
+impl Index {
+    pub(super) fn retire(&mut self, slot: u32) {
+        self.order.retain(|&number| number != slot);
+        self.retired.push(slot);
+        self.queues.values_mut().for_each(|state| state.extents.drop_slot(slot));
+    }
+
+    /// Takes a written segment in: a new one, or one that has grown.
+    pub(super) fn install(&mut self, queue: u64, segment: Segment) {
+        let Some(state) = self.queues.get_mut(&queue) else {
+            self.garbage.push((queue, segment.number));
+            return;
+        };
+        match state.segments.iter_mut().find(|known| known.number == segment.number) {
+            Some(known) => *known = segment,
+            None => state.segments.push(segment),
+        }
+    }
+
+    /// Moves segments without a live message to the garbage; whether there is any.
+    pub(super) fn find_dead(&mut self) -> bool {
+        let before = self.garbage.len();
+        for (&queue, state) in &mut self.queues {
+            let (live, garbage) = (&state.live, &mut self.garbage);
+            state.segments.retain(|segment| {
+                let keep = live.any(segment.min, segment.max);
+                if !keep {
+                    garbage.push((queue, segment.number));
+                }
+                keep
+            });
+        }
+        self.reclaims += u64::from(self.garbage.len() > before);
+        !self.garbage.is_empty()
+    }
+
+    /// The sealed segments of a queue that are less than a quarter live, where its garbage exceeds a limit.
+    pub(super) fn worst(&self, garbage_len: u64) -> Option<(u64, Vec<Segment>)> {
+        self.queues.iter().find_map(|(&queue, state)| {
+            let (_, sealed) = state.segments.split_last()?;
+            let live = |segment: &Segment| state.live.count(segment.min, segment.max).min(segment.count);
+            let garbage = |segment: &Segment| {
+                let dead = segment.count - live(segment);
+                segment.len.saturating_mul(dead) / segment.count.max(1)
+            };
+            let total: u64 = sealed.iter().map(garbage).sum();
+            let mostly_dead = |segment: &&Segment| live(segment) * 4 < segment.count;
+            let victims: Vec<Segment> =
+                sealed.iter().filter(mostly_dead).take(VICTIMS_MAX).cloned().collect();
+            (total > garbage_len && !victims.is_empty()).then_some((queue, victims))
+        })
+    }
+
+    pub(super) fn replace(&mut self, queue: u64, victims: &[Segment], by: Segment) {
+        let Some(state) = self.queues.get_mut(&queue) else {
+            self.garbage.push((queue, by.number));
+            return;
+        };
+        let is_victim = |segment: &Segment| victims.iter().any(|victim| victim.number == segment.number);
+        let at = state.segments.iter().position(is_victim).unwrap_or(0);
+        self.replaced.extend(victims.iter().map(|victim| (queue, victim.number)));
+        state.segments.retain(|segment| !is_victim(segment));
+        if by.count > 0 {
+            state.segments.insert(at.min(state.segments.len()), by);
+        } else {
+            self.garbage.push((queue, by.number));
+        }
+        self.reclaims += 1;
+    }
+}

@@ -1,5 +1,5 @@
-//! Publishers with confirms and consumers with acks while the broker is killed, again and again: nothing confirmed is lost,
-//! nothing comes back unmarked, the order holds.
+//! Publishers with confirms and consumers with acks while the broker is killed, again and again: nothing confirmed is
+//! lost, nothing comes back unmarked, the order holds.
 //!
 //! `LEPUS_KILL_ROUNDS` makes it a long one.
 
