@@ -17,8 +17,8 @@ pub(crate) const FRAME_END: u8 = 0xCE;
 pub const FRAME_HEADER_SIZE: usize = 7;
 /// Octets of a frame without a payload: its header and the end octet.
 pub const FRAME_OVERHEAD: usize = FRAME_HEADER_SIZE + 1;
-/// The least that a peer may negotiate as `frame_max`, and what holds until it has (RabbitMQ: since 4.1).
-pub const FRAME_MAX_MIN: u32 = 8192;
+/// The least that a peer may negotiate as `frame_max` (§1.4.2.6: frame-min-size). RabbitMQ wants 8192 since 4.1.
+pub const FRAME_MAX_MIN: u32 = 4096;
 
 /// A frame, borrowed from the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,6 +9,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use lepus_protocol::frame::FRAME_MAX_MIN;
 use lepus_protocol::method::connection::{self, Method as ConnectionMethod};
 use lepus_protocol::{FieldTable, FieldValue, Method, ReplyCode, ShortStr};
 
@@ -17,9 +18,6 @@ use crate::broker::{Broker, Vhost};
 use crate::config::{ConnectionLimits, Identity};
 use crate::exception::ConnectionException;
 use crate::name::Name;
-
-/// The least frame_max that a client may ask for (§1.4.2.6: frame-min-size). RabbitMQ 4.1 and later want 8192.
-const FRAME_MAX_MIN: u32 = 4096;
 
 /// What RabbitMQ's extensions a server announces; all of them are honoured here.
 const CAPABILITIES: &[&str] = &[
