@@ -27,6 +27,7 @@ pub mod storage;
 pub mod config;
 pub mod exception;
 pub mod message;
+pub mod metrics;
 pub mod outbound;
 
 pub mod clock;

@@ -55,6 +55,10 @@ struct Inner {
     frames: Vec<u8>,
     /// Octets that the writer has taken and not yet written: a slow socket counts as a full buffer.
     writing: usize,
+    /// Octets that reached the socket so far.
+    sent: u64,
+    /// Writes that took them.
+    writes: u64,
     refused: Vec<Arc<dyn Resume>>,
     /// Nothing is written for now.
     held: bool,
@@ -72,6 +76,17 @@ pub enum Offered {
     },
     /// No room: the given [`Resume`] will be called.
     Refused,
+}
+
+/// What a connection has been sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Octets on the socket.
+    pub octets: u64,
+    /// Writes that took them there.
+    pub writes: u64,
+    /// Octets that wait.
+    pub pending: u64,
 }
 
 impl Outbound {
@@ -179,6 +194,8 @@ impl Outbound {
         let refused = {
             let mut inner = self.inner.lock();
             inner.writing = inner.writing.saturating_sub(count);
+            inner.sent += count as u64;
+            inner.writes += 1;
             if inner.frames.is_empty() {
                 inner.frames.shrink_to(KEEP_CAPACITY);
             }
@@ -199,6 +216,12 @@ impl Outbound {
     /// Waits until some octets have reached the socket, or the buffer is closed.
     pub async fn progress(&self) {
         self.progress.notified().await;
+    }
+
+    /// What has gone out so far.
+    pub fn sent(&self) -> Sent {
+        let inner = self.inner.lock();
+        Sent { octets: inner.sent, writes: inner.writes, pending: inner.pending() as u64 }
     }
 
     /// Octets not yet on the socket.

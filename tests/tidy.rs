@@ -25,7 +25,7 @@ const LAYERS: &[&[&str]] = &[
     &["auth"],
     &["metadata"],
     &["storage"],
-    &["config", "exception", "message", "outbound"],
+    &["config", "exception", "message", "metrics", "outbound"],
     &["clock", "id", "name"],
 ];
 

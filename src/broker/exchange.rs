@@ -7,9 +7,10 @@ use std::sync::Arc;
 use lepus_protocol::{FieldTable, FieldValue};
 use parking_lot::RwLock;
 
-use crate::exchange::{ExchangeType, Router};
+use crate::exchange::{Binding, ExchangeType, Router};
 use crate::id::EntityId;
 use crate::metadata::DestinationKind;
+use crate::metrics::SharedTally;
 use crate::name::Name;
 use crate::queue::Queue;
 
@@ -41,6 +42,8 @@ pub struct Exchange {
     pub options: ExchangeOptions,
     /// Where messages go that it cannot route.
     pub alternate: Option<Name>,
+    /// Messages published to it and passed on by it to queues.
+    pub tally: SharedTally,
     /// Its bindings. Written under the topology's lock only.
     pub(super) router: RwLock<Router<Destination>>,
 }
@@ -51,11 +54,21 @@ impl Exchange {
         let alternate =
             options.arguments.get(ALTERNATE_EXCHANGE).and_then(FieldValue::as_str).map(Name::from);
         let router = RwLock::new(Router::new(options.kind));
-        Arc::new(Self { id, name, options, alternate, router })
+        Arc::new(Self { id, name, options, alternate, tally: SharedTally::default(), router })
     }
 }
 
 impl Exchange {
+    /// Its bindings, in no particular order.
+    pub fn bindings(&self) -> Vec<Binding<Destination>> {
+        self.router.read().bindings().cloned().collect()
+    }
+
+    /// Its bindings to one queue or exchange, in no particular order.
+    pub fn bindings_to(&self, destination: &Destination) -> Vec<Binding<Destination>> {
+        self.router.read().bindings_to(destination).cloned().collect()
+    }
+
     /// Whether it lives for its bindings and has none left.
     pub(super) fn is_unused(&self) -> bool {
         self.options.auto_delete && self.router.read().is_empty()

@@ -11,6 +11,7 @@
 
 pub mod alarm;
 mod bindings;
+pub mod connections;
 pub mod data_dir;
 mod dead_letter;
 pub mod exchange;
@@ -38,6 +39,7 @@ use crate::metadata::Definitions;
 use crate::name::Name;
 
 use alarm::Alarms;
+use connections::Connections;
 use message_log::StoreLog;
 use restore::StoredMessages;
 use timers::Timers;
@@ -63,11 +65,13 @@ pub struct Broker {
     pub authority: Authority,
     /// The time.
     pub clock: Clock,
+    /// Who is connected.
+    pub connections: Connections,
     /// Raised while messages take too much memory.
     pub alarms: Arc<Alarms>,
     vhosts: DashMap<Name, Arc<Vhost>>,
     foundation: Foundation,
-    connections: AtomicU64,
+    connection_ids: AtomicU64,
 }
 
 impl Broker {
@@ -115,8 +119,9 @@ impl Broker {
             ids: Arc::new(AtomicU64::new(next_id)),
         };
         let vhosts = DashMap::new();
-        let connections = AtomicU64::new(0);
-        let broker = Self { authority, clock, alarms, vhosts, foundation, connections };
+        let connection_ids = AtomicU64::new(0);
+        let connections = Connections::default();
+        let broker = Self { authority, clock, connections, alarms, vhosts, foundation, connection_ids };
         broker.add_vhost(Name::from(DEFAULT_VHOST));
         broker
     }
@@ -138,9 +143,16 @@ impl Broker {
         self.vhosts.get(name).map(|vhost| Arc::clone(&vhost))
     }
 
+    /// All virtual hosts, by name.
+    pub fn vhosts(&self) -> Vec<Arc<Vhost>> {
+        let mut vhosts: Vec<_> = self.vhosts.iter().map(|vhost| Arc::clone(&vhost)).collect();
+        vhosts.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        vhosts
+    }
+
     /// A number for a new connection.
     pub fn next_connection(&self) -> ConnectionId {
-        ConnectionId::new(self.connections.fetch_add(1, Ordering::Relaxed) + 1)
+        ConnectionId::new(self.connection_ids.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
     /// Ticks queues for ever: message expiry and queue leases. Somebody must poll this.

@@ -123,6 +123,28 @@ impl Vhost {
         self.exchanges.get(name).map(|exchange| Arc::clone(&exchange))
     }
 
+    /// All queues, in no particular order.
+    pub fn queues(&self) -> Vec<Arc<Queue>> {
+        self.queues.iter().map(|queue| Arc::clone(&queue)).collect()
+    }
+
+    /// All exchanges, in no particular order.
+    pub fn exchanges(&self) -> Vec<Arc<Exchange>> {
+        self.exchanges.iter().map(|exchange| Arc::clone(&exchange)).collect()
+    }
+
+    /// Number of exchanges.
+    pub fn exchange_count(&self) -> usize {
+        self.exchanges.len()
+    }
+
+    /// The exchanges that may have bindings to this queue or exchange.
+    pub fn sources_of(&self, destination: EntityId) -> Vec<Arc<Exchange>> {
+        let topology = self.topology.lock();
+        let sources = topology.sources.get(&destination);
+        sources.into_iter().flat_map(HashMap::values).map(Arc::clone).collect()
+    }
+
     /// The way to the log.
     pub(super) fn journal(&self) -> &Arc<Journal> {
         &self.journal

@@ -39,6 +39,8 @@ struct Inner {
     last: u64,
     /// Outcomes not yet told: runs of equal ones, in order.
     runs: VecDeque<Run>,
+    /// Publishes confirmed so far.
+    confirmed: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +92,12 @@ impl Confirms {
         !inner.runs.is_empty()
     }
 
+    /// Publishes that are not told of yet, and those confirmed so far.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        let inner = self.inner.lock();
+        (inner.runs.iter().map(|run| run.count).sum(), inner.confirmed)
+    }
+
     /// The channel is closing: what has not been told never will be.
     pub(super) fn close(&self) {
         self.inner.lock().runs.clear();
@@ -121,6 +129,7 @@ impl Inner {
                 Stage::Logged(_) | Stage::Free => {}
             }
             self.runs.pop_front();
+            self.confirmed += if run.outcome == Outcome::Ack { run.count } else { 0 };
             match ready.last_mut() {
                 Some(before) if before.outcome == run.outcome => {
                     before.last = run.last;

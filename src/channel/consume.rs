@@ -12,7 +12,7 @@ use crate::clock::Timestamp;
 use crate::exception::{ChannelException, ConnectionException, Exception};
 use crate::name::{Name, REPLY_TO};
 use crate::queue::arguments::expected_integer;
-use crate::queue::{Queue, Subscription};
+use crate::queue::{Origin, Queue, Subscription};
 
 /// Prefix of consumer tags that the broker makes up (RabbitMQ).
 const GENERATED_TAG_PREFIX: &str = "amq.ctag-";
@@ -39,6 +39,7 @@ impl Channel {
             self.resume_consumers();
         } else {
             self.prefetch = limit.map(u32::from);
+            self.watch.set_prefetch(self.prefetch);
         }
         self.reply(basic::QosOk);
         Ok(())
@@ -60,8 +61,15 @@ impl Channel {
         };
         let consumer =
             Consumer::new(tag.clone(), consume.no_ack, Arc::clone(&self.deliveries), self.context.clock);
+        let origin = Origin {
+            connection: self.context.session.connection,
+            channel: self.id,
+            tag: tag.clone(),
+            arguments: consume.arguments.clone(),
+        };
         let subscription = Subscription {
             outlet: Arc::<Consumer>::clone(&consumer),
+            origin: Arc::new(origin),
             no_ack: consume.no_ack,
             exclusive: consume.exclusive,
             priority,
@@ -140,7 +148,10 @@ impl Channel {
         let name = self.queue_name(get.queue)?;
         match self.context.session.get(&name, get.no_ack, now)? {
             Some((queue, fetched)) => self.deliveries.send_fetched(queue, &fetched, get.no_ack),
-            None => self.reply(basic::GetEmpty),
+            None => {
+                self.tally.get_empty += 1;
+                self.reply(basic::GetEmpty);
+            }
         }
         Ok(())
     }

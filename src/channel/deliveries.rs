@@ -13,6 +13,9 @@ use parking_lot::Mutex;
 
 use super::consumer::Consumer;
 use super::unacked::{Unacked, UnackedDeliveries, UnknownTag};
+use crate::broker::connections::Held;
+use crate::id::EntityId;
+use crate::metrics::MessageTally;
 use crate::outbound::{Offered, Outbound, Resume};
 use crate::queue::{ConsumerId, Delivery, Fetched, Holder, LeaseRef, Queue};
 
@@ -30,12 +33,22 @@ pub(super) struct Deliveries {
 struct Inner {
     last_tag: u64,
     unacked: UnackedDeliveries,
+    tally: MessageTally,
     /// RabbitMQ: basic.qos with global=true limits the channel as a whole.
     limit: Option<usize>,
     /// Consumers that were refused because of that limit.
     over_limit: Vec<Arc<dyn Resume>>,
     consumers: HashMap<ShortString, Registered, RandomState>,
     closed: bool,
+}
+
+/// Counts of a channel's deliveries.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Counts {
+    pub(super) consumers: usize,
+    pub(super) unacked: usize,
+    pub(super) limit: Option<usize>,
+    pub(super) tally: MessageTally,
 }
 
 /// A consumer of the channel.
@@ -77,6 +90,8 @@ impl Deliveries {
         );
         if offered != Offered::Refused {
             inner.last_tag = tag.get();
+            inner.tally.count_delivery(consumer.no_ack);
+            inner.tally.redeliver += u64::from(delivery.redelivered);
             if !consumer.no_ack {
                 let lease = LeaseRef { seq: delivery.seq, holder: Holder::Consumer(id) };
                 inner.unacked.push(Unacked { tag, queue: Arc::clone(delivery.queue), lease });
@@ -107,6 +122,8 @@ impl Deliveries {
     pub(super) fn send_fetched(&self, queue: Arc<Queue>, fetched: &Fetched, no_ack: bool) {
         let mut inner = self.inner.lock();
         inner.last_tag += 1;
+        inner.tally.count_get(no_ack);
+        inner.tally.redeliver += u64::from(fetched.redelivered);
         let tag = DeliveryTag::new(inner.last_tag);
         let message = &fetched.message;
         let method = Method::from(basic::GetOk {
@@ -213,6 +230,27 @@ impl Deliveries {
             let cancel = Method::from(basic::Cancel { consumer_tag: tag.as_short_str(), no_wait: true });
             self.outbound.send(|frames| cancel.encode(self.channel, frames));
         }
+    }
+
+    /// Counts of the moment.
+    pub(super) fn counts(&self) -> Counts {
+        let inner = self.inner.lock();
+        Counts {
+            consumers: inner.consumers.len(),
+            unacked: inner.unacked.len(),
+            limit: inner.limit,
+            tally: inner.tally,
+        }
+    }
+
+    /// Unsettled deliveries of `queue` after `tag`, among the next `max`; with the tag to go on after.
+    pub(super) fn held_of(
+        &self,
+        queue: EntityId,
+        after: DeliveryTag,
+        max: usize,
+    ) -> (Vec<Held>, Option<DeliveryTag>) {
+        self.inner.lock().unacked.held_of(queue, after, max)
     }
 
     /// Tells the writer that there are deliveries.

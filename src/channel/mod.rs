@@ -21,6 +21,7 @@ mod publish;
 mod settle;
 mod tx;
 mod unacked;
+mod watch;
 
 use std::fmt;
 use std::sync::Arc;
@@ -29,10 +30,12 @@ use lepus_protocol::method::{access, basic, channel, confirm};
 use lepus_protocol::{ChannelId, ContentHeader, DeliveryTag, Method, ReplyCode};
 use tracing::{Span, info_span};
 
+use crate::broker::connections::ConnectionEntry;
 use crate::broker::{LogPosition, Routes, Session};
 use crate::clock::{Clock, Timestamp};
 use crate::config::ConnectionLimits;
 use crate::exception::{ChannelException, ConnectionException, Exception};
+use crate::metrics::MessageTally;
 use crate::name::Name;
 use crate::outbound::Outbound;
 use crate::queue::Settlement;
@@ -44,12 +47,15 @@ use consume::ReplyTo;
 use content::Content;
 use deliveries::Deliveries;
 use tx::Tx;
+use watch::{ExchangeRun, Watch};
 
 /// What the channels of a connection share.
 #[derive(Debug)]
 pub struct Context {
     /// What the connection may do, and where.
     pub session: Session,
+    /// The connection as others see it.
+    pub entry: Arc<ConnectionEntry>,
     /// Where answers and deliveries go.
     pub outbound: Arc<Outbound>,
     /// Octets of the largest frame (negotiated).
@@ -78,6 +84,11 @@ pub struct Channel {
     reply_to: Option<ReplyTo>,
     /// Kept between publishes for its memory; empty otherwise.
     routes: Routes,
+    /// Counted in this batch.
+    tally: MessageTally,
+    /// Publishes in a row to one exchange, counted in this batch.
+    exchange_run: Option<ExchangeRun>,
+    watch: Arc<Watch>,
     span: Span,
 }
 
@@ -96,18 +107,23 @@ impl Channel {
     /// Opens channel `id`.
     pub fn new(id: ChannelId, context: Arc<Context>) -> Self {
         let outbound = Arc::clone(&context.outbound);
-        let deliveries = Deliveries::new(id, context.frame_max, outbound, context.notify_cancel);
+        let deliveries = Arc::new(Deliveries::new(id, context.frame_max, outbound, context.notify_cancel));
+        let watch = Watch::new(Arc::clone(&deliveries), context.clock.now());
+        context.entry.enter_channel(id, Arc::<Watch>::clone(&watch));
         Self {
             id,
             context,
             content: Content::default(),
             mode: Mode::default(),
-            deliveries: Arc::new(deliveries),
+            deliveries,
             prefetch: None,
             last_queue: None,
             last_exchange: None,
             reply_to: None,
             routes: Routes::new(),
+            tally: MessageTally::default(),
+            exchange_run: None,
+            watch,
             span: info_span!("channel", %id),
         }
     }
@@ -190,7 +206,9 @@ impl Channel {
                 );
             }
             Mode::Plain => {
-                self.mode = Mode::Confirm(Confirms::new(self.id, Arc::clone(&self.context.outbound)));
+                let confirms = Confirms::new(self.id, Arc::clone(&self.context.outbound));
+                self.watch.confirms(Arc::clone(&confirms));
+                self.mode = Mode::Confirm(confirms);
             }
             Mode::Confirm(_) => {}
         }
@@ -226,7 +244,8 @@ impl Channel {
 
     /// The end of what one read brought, which is logged up to `logged`: confirms are told together, once the log is
     /// durable up to there.
-    pub fn flush(&self, logged: Option<LogPosition>) {
+    pub fn flush(&mut self, logged: Option<LogPosition>, now: Timestamp) {
+        self.fold_tally(now);
         let Mode::Confirm(confirms) = &self.mode else { return };
         if !confirms.seal(logged) {
             return;
@@ -250,6 +269,8 @@ impl Channel {
     /// Ends the channel: consumers are cancelled, unsettled deliveries go back to their queues.
     pub fn close(mut self, now: Timestamp) {
         self.stop(now);
+        self.fold_tally(now);
+        self.context.entry.leave_channel(self.id);
         let mut unacked = self.deliveries.take_through(DeliveryTag::ALL).unwrap_or_default();
         match std::mem::take(&mut self.mode) {
             Mode::Tx(tx) => unacked.extend(tx.into_unacked()),

@@ -124,6 +124,7 @@ impl Channel {
     ) -> Result<(), Exception> {
         let Publication { exchange, mandatory, extra_keys } = publication;
         let mut routes = std::mem::take(&mut self.routes);
+        self.count_publish(&exchange);
         let headers = LazyHeaders::new(message.properties());
         if extra_keys.is_empty() {
             self.context.session.route(exchange, &[message.routing_key()], &headers, &mut routes);
@@ -133,6 +134,7 @@ impl Channel {
             self.context.session.route(exchange, &keys, &headers, &mut routes);
         }
         drop(headers);
+        self.count_routes(routes.len() as u64, mandatory);
         let mut routed = RoutedMessage { message, routes, mandatory };
         if let Mode::Tx(tx) = &mut self.mode {
             return Ok(tx.publish(routed)?);

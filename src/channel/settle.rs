@@ -59,13 +59,20 @@ impl Channel {
         }
         if multiple {
             let taken = self.deliveries.take_through(tag).map_err(|_| unknown(tag))?;
+            self.count_settled(how, taken.len());
             self.settle_all(taken, how, now);
         } else {
             let taken = self.deliveries.take(tag).map_err(|UnknownTag| unknown(tag))?;
+            self.count_settled(how, 1);
             self.context.session.settle(&taken.queue, &[taken.lease], how, now);
             self.resume_consumers();
         }
         Ok(())
+    }
+
+    /// RabbitMQ counts acknowledgements only.
+    fn count_settled(&mut self, how: Settlement, count: usize) {
+        self.tally.ack += if how == Settlement::Ack { count as u64 } else { 0 };
     }
 
     /// Settles deliveries of any queues, each queue's at once and in order.

@@ -60,6 +60,12 @@ impl Tx {
         Ok(())
     }
 
+    /// Publishes and settlements gathered.
+    pub(super) fn gathered(&self) -> (usize, usize) {
+        let publishes = self.publishes.len();
+        (publishes, self.operations - publishes)
+    }
+
     /// The deliveries that were to be settled: unsettled again.
     pub(super) fn into_unacked(self) -> Vec<Unacked> {
         self.settlements.into_iter().flat_map(|(_, deliveries)| deliveries).collect()
@@ -86,7 +92,10 @@ impl Channel {
                     ChannelException::precondition_failed("cannot switch from confirm to tx mode").into()
                 );
             }
-            Mode::Plain => self.mode = Mode::Tx(Tx::new(self.context.holdings.hold_none())),
+            Mode::Plain => {
+                self.watch.transacts();
+                self.mode = Mode::Tx(Tx::new(self.context.holdings.hold_none()));
+            }
             Mode::Tx(_) => {}
         }
         self.reply(tx::SelectOk);

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use lepus_protocol::DeliveryTag;
 
+use crate::broker::connections::Held;
+use crate::id::EntityId;
 use crate::queue::{Holder, LeaseRef, Queue};
 
 /// A delivery: which message of which queue.
@@ -95,6 +97,29 @@ impl UnackedDeliveries {
     /// Number of unsettled deliveries that consumers hold.
     pub(super) fn consumed(&self) -> usize {
         self.consumed
+    }
+
+    /// Number of unsettled deliveries.
+    pub(super) fn len(&self) -> usize {
+        self.live
+    }
+
+    /// Deliveries of `queue` with tags above `after` among the next `max` slots; the last tag looked at, if there are
+    /// more.
+    pub(super) fn held_of(
+        &self,
+        queue: EntityId,
+        after: DeliveryTag,
+        max: usize,
+    ) -> (Vec<Held>, Option<DeliveryTag>) {
+        let start = self.slots.partition_point(|(tag, _)| *tag <= after);
+        let end = self.slots.len().min(start.saturating_add(max));
+        let looked_at = self.slots.range(start..end);
+        let of_queue = |delivery: &&Unacked| delivery.queue.id == queue;
+        let held = looked_at.filter_map(|(_, slot)| slot.as_ref()).filter(of_queue);
+        let held = held.map(|delivery| Held { seq: delivery.lease.seq, tag: delivery.tag }).collect();
+        let more = end < self.slots.len();
+        (held, self.slots.get(end.wrapping_sub(1)).map(|(tag, _)| *tag).filter(|_| more))
     }
 
     fn close_gaps(&mut self) {

@@ -111,6 +111,9 @@ impl Connection {
             Some(Slot::Open(channel)) => {
                 let blamed = if channel.awaits_content() { PUBLISH } else { (class_id, method_id) };
                 let result = channel.on_method(method, now);
+                if matches!(class_id, ClassId::BASIC | ClassId::TX) && self.active.last() != Some(&id) {
+                    self.active.push(id);
+                }
                 self.conclude(id, result, blamed, now)
             }
         }
@@ -190,8 +193,8 @@ impl Connection {
             Some(Slot::Open(channel)) => {
                 let blamed = if channel.awaits_content() { PUBLISH } else { (ClassId::NONE, MethodId::NONE) };
                 let result = content(channel);
-                if self.publishing.last() != Some(&id) {
-                    self.publishing.push(id);
+                if self.active.last() != Some(&id) {
+                    self.active.push(id);
                 }
                 self.conclude(id, result, blamed, now)
             }
@@ -240,11 +243,12 @@ impl Connection {
         );
     }
 
-    /// The end of a batch that is logged up to `logged`: confirms are told when they may be, the writer is woken once.
-    pub(super) fn flush(&mut self, logged: Option<LogPosition>) {
-        for id in self.publishing.drain(..) {
-            if let Some(Slot::Open(channel)) = self.channels.get(&id) {
-                channel.flush(logged);
+    /// The end of a batch that is logged up to `logged`: what was counted is told, confirms when they may be, and the
+    /// writer is woken once.
+    pub(super) fn flush(&mut self, logged: Option<LogPosition>, now: Timestamp) {
+        for id in self.active.drain(..) {
+            if let Some(Slot::Open(channel)) = self.channels.get_mut(&id) {
+                channel.flush(logged, now);
             }
         }
         self.outbound.wake();

@@ -58,6 +58,8 @@ pub(super) enum Handshake {
 pub(super) struct Client {
     pub(super) user: Arc<User>,
     pub(super) properties: FieldTable,
+    /// The SASL mechanism of the login.
+    pub(super) mechanism: String,
 }
 
 /// The limits agreed on.
@@ -156,7 +158,8 @@ fn on_start_ok(start_ok: connection::StartOk<'_>, terms: &Terms<'_>) -> Result<S
         frame_max: limits.frame_max,
         heartbeat: limits.heartbeat,
     });
-    let client = Client { user, properties: start_ok.client_properties };
+    let mechanism = start_ok.mechanism.to_string();
+    let client = Client { user, properties: start_ok.client_properties, mechanism };
     Ok(Step::Continue(Handshake::Proposed { client }, Some(tune)))
 }
 

@@ -27,11 +27,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
 
+use crate::broker::connections::ConnectionFacts;
 use crate::broker::{Broker, Session};
 use crate::channel::{Channel, Context, Holdings};
 use crate::clock::Timestamp;
 use crate::config::{ConnectionLimits, Identity};
 use crate::exception::ConnectionException;
+use crate::id::ConnectionId;
 use crate::outbound::Outbound;
 
 use handshake::{Opened, Tuning, has_capability};
@@ -55,13 +57,23 @@ pub struct Settings {
     pub stopping: CancellationToken,
 }
 
+/// The two ends of a socket.
+#[derive(Clone, Copy, Debug)]
+pub struct Ends {
+    /// Where the client is.
+    pub peer: SocketAddr,
+    /// The address that it reached.
+    pub local: SocketAddr,
+}
+
 /// Serves one connection until it ends.
-pub async fn serve<R, W>(reader: R, writer: W, peer: SocketAddr, settings: Arc<Settings>)
+pub async fn serve<R, W>(reader: R, writer: W, ends: Ends, settings: Arc<Settings>)
 where
     R: AsyncRead + Unpin + Send,
     W: AsyncWrite + Unpin + Send + 'static,
 {
     let id = settings.broker.next_connection();
+    let peer = ends.peer;
     let span = info_span!(
         "connection",
         id = %id,
@@ -81,7 +93,7 @@ where
             span.record("name", tracing::field::display(name));
         }
         tracing::info!("connection opened");
-        Connection::new(id, opened, settings).run(input, writer).await;
+        Connection::new(id, opened, ends, settings).run(input, writer).await;
     }
     .instrument(span)
     .await;
@@ -94,8 +106,8 @@ struct Connection {
     outbound: Arc<Outbound>,
     tuning: Tuning,
     channels: HashMap<ChannelId, Slot, RandomState>,
-    /// Channels that published since the last flush.
-    publishing: Vec<ChannelId>,
+    /// Channels that did something with messages since the last flush.
+    active: Vec<ChannelId>,
     /// Whether it ever published: only publishers are blocked by an alarm (RabbitMQ).
     publishes: bool,
     /// The client understands connection.blocked.
@@ -128,11 +140,14 @@ struct Failure {
 }
 
 impl Connection {
-    fn new(id: crate::id::ConnectionId, opened: Opened, settings: Arc<Settings>) -> Self {
+    fn new(id: ConnectionId, opened: Opened, ends: Ends, settings: Arc<Settings>) -> Self {
         let outbound = Arc::new(Outbound::new());
+        let facts = facts(&opened, ends, settings.broker.clock.now());
+        let entry = settings.broker.connections.enter(id, facts, Arc::clone(&outbound));
         let capability = |name| has_capability(&opened.client.properties, name);
         let context = Context {
             session: Session::new(opened.vhost, Arc::clone(&opened.client.user), id),
+            entry,
             outbound: Arc::clone(&outbound),
             frame_max: opened.tuning.frame_max,
             clock: settings.broker.clock,
@@ -147,7 +162,7 @@ impl Connection {
             outbound,
             tuning: opened.tuning,
             channels: HashMap::default(),
-            publishing: Vec::new(),
+            active: Vec::new(),
             publishes: false,
             notify_blocked,
         }
@@ -190,6 +205,23 @@ impl Connection {
             }
         }
         self.context.session.end(now);
+        self.settings.broker.connections.leave(self.context.entry.id);
+    }
+}
+
+/// What others see of the connection.
+fn facts(opened: &Opened, ends: Ends, since: Timestamp) -> ConnectionFacts {
+    ConnectionFacts {
+        peer: ends.peer,
+        local: ends.local,
+        user: opened.client.user.name.clone(),
+        vhost: opened.vhost.name.clone(),
+        properties: opened.client.properties.clone(),
+        mechanism: opened.client.mechanism.clone(),
+        channel_max: opened.tuning.channel_max,
+        frame_max: opened.tuning.frame_max,
+        heartbeat: opened.tuning.heartbeat,
+        since,
     }
 }
 

@@ -41,6 +41,8 @@ enum Event {
     Unread,
     /// The broker stops.
     Stopping,
+    /// An operator closes the connection, and says why.
+    Unwanted(String),
 }
 
 /// When something was last heard of the peer (§4.2.7).
@@ -151,6 +153,11 @@ impl Connection {
                     let exception = ConnectionException::new(ReplyCode::CONNECTION_FORCED, text);
                     return self.close(line, &exception.into(), CLOSE_OK_TIMEOUT).await;
                 }
+                Event::Unwanted(reason) => {
+                    tracing::info!(reason, "closed by an operator");
+                    let exception = ConnectionException::new(ReplyCode::CONNECTION_FORCED, reason);
+                    return self.close(line, &exception.into(), CLOSE_OK_TIMEOUT).await;
+                }
             }
         }
     }
@@ -163,7 +170,7 @@ impl Connection {
         let (outcome, logged) = journal.batch(work);
         line.input.consume(consumed);
         line.is_paused = matches!(outcome, Ok(Outcome::Paused));
-        self.flush(logged);
+        self.flush(logged, now);
         outcome
     }
 
@@ -188,9 +195,13 @@ impl Connection {
             self.follow_alarm(line);
             tokio::select! {
                 biased;
-                read = line.input.read(), if !line.blocked => return line.liveness.on_read(read),
+                read = line.input.read(), if !line.blocked => {
+                    self.context.entry.on_read(*read.as_ref().unwrap_or(&0));
+                    return line.liveness.on_read(read);
+                }
                 () = line.writer.ended() => return Event::Gone(None),
                 () = self.settings.stopping.cancelled() => return Event::Stopping,
+                reason = self.context.entry.closing() => return Event::Unwanted(reason.to_owned()),
                 _changed = line.alarms.changed() => {}
                 () = &mut line.liveness.check, if line.liveness.patience.is_some() => {
                     if line.blocked {
@@ -215,6 +226,7 @@ impl Connection {
                 },
                 () = line.writer.ended() => return Some(Event::Gone(None)),
                 () = self.settings.stopping.cancelled() => return Some(Event::Stopping),
+                reason = self.context.entry.closing() => return Some(Event::Unwanted(reason.to_owned())),
             }
         }
         None
@@ -226,6 +238,7 @@ impl Connection {
             tokio::select! {
                 () = tokio::time::sleep(LOG_PAUSE) => {}
                 () = self.settings.stopping.cancelled() => return Some(Event::Stopping),
+                reason = self.context.entry.closing() => return Some(Event::Unwanted(reason.to_owned())),
             }
         }
         None
@@ -239,6 +252,7 @@ impl Connection {
             return;
         }
         line.blocked = blocked;
+        self.context.entry.set_blocked(blocked);
         tracing::info!(blocked, "publisher blocked by an alarm");
         if blocked {
             self.notify(connection::Blocked { reason: ShortStr::truncated(raised.reason()) });

@@ -13,16 +13,26 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
+use super::inspect::{Origin, Subscriber};
 use super::outlet::Outlet;
 
 /// A consumer of one queue, in order of subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConsumerId(u64);
 
+impl ConsumerId {
+    /// The number.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
 /// What a consumer asks for (§1.8.3.3).
 pub struct Subscription {
     /// Where its deliveries go.
     pub outlet: Arc<dyn Outlet>,
+    /// Whose it is, for those who look on.
+    pub origin: Arc<Origin>,
     /// Deliveries are settled as they are sent.
     pub no_ack: bool,
     /// Nobody else may consume.
@@ -170,6 +180,21 @@ impl Consumers {
         }
     }
 
+    /// All consumers, in order of subscription.
+    pub fn list(&self) -> Vec<Subscriber> {
+        let active = self.active();
+        let describe = |(id, consumer): (&ConsumerId, &Consumer)| Subscriber {
+            id: *id,
+            origin: Arc::clone(&consumer.subscription.origin),
+            no_ack: consumer.subscription.no_ack,
+            exclusive: consumer.subscription.exclusive,
+            prefetch: consumer.subscription.prefetch,
+            leased: consumer.leased,
+            active: active.is_none_or(|active| active == *id),
+        };
+        self.by_id.iter().map(describe).collect()
+    }
+
     /// Number of consumers, paused or not.
     pub fn len(&self) -> usize {
         self.by_id.len()
@@ -215,6 +240,8 @@ impl Consumers {
 mod tests {
     use super::super::outlet::{Delivery, Offered};
     use super::*;
+    use crate::id::ConnectionId;
+    use lepus_protocol::{ChannelId, FieldTable, ShortString};
 
     struct Sink;
 
@@ -227,7 +254,14 @@ mod tests {
     }
 
     fn subscription(priority: i64, prefetch: Option<u32>) -> Subscription {
-        Subscription { outlet: Arc::new(Sink), no_ack: false, exclusive: false, priority, prefetch }
+        let origin = Origin {
+            connection: ConnectionId::new(1),
+            channel: ChannelId::new(1),
+            tag: ShortString::default(),
+            arguments: FieldTable::new(),
+        };
+        let (outlet, origin) = (Arc::new(Sink), Arc::new(origin));
+        Subscription { outlet, origin, no_ack: false, exclusive: false, priority, prefetch }
     }
 
     fn start(consumers: &mut Consumers, priority: i64, prefetch: Option<u32>) -> ConsumerId {

@@ -27,7 +27,7 @@ pub struct Lease {
     pub since: Timestamp,
 }
 
-/// The leases of one queue by place. Nothing ever iterates in hash order: [`Leases::list`] sorts.
+/// The leases of one queue by place. No behaviour depends on hash order: who lists leases sorts them.
 #[derive(Debug, Default)]
 pub struct Leases {
     by_seq: HashMap<Seq, Lease, RandomState>,
@@ -56,11 +56,9 @@ impl Leases {
         self.by_seq.is_empty()
     }
 
-    /// All leases in the order of their messages: who holds which message and since when.
-    pub fn list(&self) -> Vec<&Lease> {
-        let mut leases: Vec<_> = self.by_seq.values().collect();
-        leases.sort_unstable_by_key(|lease| lease.entry.seq);
-        leases
+    /// All leases in no particular order: who shows them sorts them.
+    pub fn iter(&self) -> impl Iterator<Item = &Lease> {
+        self.by_seq.values()
     }
 
     /// A queue whose consumers once held many messages does not stay large.

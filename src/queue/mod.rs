@@ -6,6 +6,7 @@
 
 pub mod arguments;
 pub mod consumers;
+pub mod inspect;
 pub mod lease;
 pub mod limits;
 pub mod outlet;
@@ -20,10 +21,12 @@ use parking_lot::Mutex;
 use crate::clock::Timestamp;
 use crate::id::{ConnectionId, EntityId};
 use crate::message::Message;
+use crate::metrics::MessageTally;
 use crate::name::Name;
 
 pub use arguments::QueueArguments;
 pub use consumers::{ConsumerId, Subscription};
+pub use inspect::{Counts, LeaseReport, Origin, Report, Subscriber};
 pub use lease::Holder;
 pub use outlet::{Delivery, Host, Offered, Outlet};
 pub use ready::{Entry, Seq};
@@ -63,6 +66,9 @@ struct Inner {
     deleted: bool,
     /// Last declare, get, or presence of a consumer: what the queue lease counts from.
     last_used: Timestamp,
+    /// Last time that a message came or went.
+    last_active: Timestamp,
+    tally: MessageTally,
     /// The earliest tick asked for and not yet come.
     armed: Option<Timestamp>,
     /// Octets reported to the host.
@@ -121,17 +127,6 @@ pub struct LeaseRef {
     pub seq: Seq,
     /// Who holds it.
     pub holder: Holder,
-}
-
-/// Counts of the moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Messages waiting.
-    pub ready: usize,
-    /// Messages leased.
-    pub leased: usize,
-    /// Consumers.
-    pub consumers: usize,
 }
 
 /// A message fetched by basic.get.
@@ -201,6 +196,8 @@ impl Queue {
             consumers: Consumers::new(options.arguments.single_active_consumer),
             deleted: false,
             last_used: now,
+            last_active: now,
+            tally: MessageTally::default(),
             armed: None,
             reported: 0,
         };
@@ -229,10 +226,12 @@ impl Queue {
             if inner.deleted {
                 return Enqueued::Accepted(None);
             }
+            inner.last_active = now;
             inner.state.apply(Command::Enqueue(message), now, &mut after.effects);
             if after.effects.refused {
                 return Enqueued::Refused;
             }
+            inner.tally.publish += 1;
             self.dispatch(inner, after, now);
             let placed = after.effects.placed.take();
             Enqueued::Accepted(placed.map(|(seq, expires)| Placement { queue: self.id, seq, expires }))
@@ -242,6 +241,8 @@ impl Queue {
     /// Ends leases of this queue, all in one way, and delivers what can be delivered.
     pub fn settle(self: &Arc<Self>, leases: &[LeaseRef], how: Settlement, now: Timestamp) {
         self.change(now, |inner, after| {
+            inner.last_active = now;
+            inner.tally.ack += if how == Settlement::Ack { leases.len() as u64 } else { 0 };
             for lease in leases {
                 let command = match how {
                     Settlement::Ack => Command::Settle(lease.seq),
@@ -297,8 +298,15 @@ impl Queue {
     pub fn get(self: &Arc<Self>, no_ack: bool, now: Timestamp) -> Option<Fetched> {
         self.change(now, |inner, after| {
             inner.last_used = now;
+            inner.last_active = now;
             inner.state.expire_before(now, &mut after.effects);
-            let redelivered = inner.state.head()?.deliveries > 0;
+            let Some(head) = inner.state.head() else {
+                inner.tally.get_empty += 1;
+                return None;
+            };
+            let redelivered = head.deliveries > 0;
+            inner.tally.count_get(no_ack);
+            inner.tally.redeliver += u64::from(redelivered);
             let entry = inner.hand_out(no_ack, Holder::Get, now, &mut after.effects)?;
             let remaining = inner.state.ready_len();
             Some(Fetched { message: entry.message, seq: entry.seq, redelivered, remaining })
@@ -357,12 +365,6 @@ impl Queue {
         self.inner.lock().counts()
     }
 
-    /// Who holds which message, since when, in order of the messages.
-    pub fn leases(&self) -> Vec<(Seq, Holder, Timestamp)> {
-        let inner = self.inner.lock();
-        inner.state.leases().list().iter().map(|lease| (lease.entry.seq, lease.holder, lease.since)).collect()
-    }
-
     /// Gives out messages as long as there are some and somebody takes them.
     fn dispatch(self: &Arc<Self>, inner: &mut Inner, after: &mut Aftermath, now: Timestamp) {
         loop {
@@ -383,6 +385,8 @@ impl Queue {
                     if wake {
                         after.wakes.push(Arc::clone(&subscription.outlet));
                     }
+                    inner.tally.count_delivery(no_ack);
+                    inner.tally.redeliver += u64::from(delivery.redelivered);
                     inner.consumers.took_turn(id);
                     inner.hand_out(no_ack, Holder::Consumer(id), now, &mut after.effects);
                 }

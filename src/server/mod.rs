@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-use crate::connection::{self, Settings};
+use crate::connection::{self, Ends, Settings};
 
 /// Pause after a failed accept, such as for lack of file descriptors: others may be closed meanwhile.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -71,10 +71,15 @@ impl Server {
         if let Err(error) = socket.set_nodelay(true) {
             tracing::debug!(%peer, %error, "TCP_NODELAY not set");
         }
+        let local = match socket.local_addr() {
+            Ok(local) => local,
+            Err(error) => return tracing::debug!(%peer, %error, "client left at once"),
+        };
+        let ends = Ends { peer, local };
         let (reader, writer) = socket.into_split();
         let settings = Arc::clone(&self.settings);
         self.tasks.spawn(async move {
-            connection::serve(reader, writer, peer, settings).await;
+            connection::serve(reader, writer, ends, settings).await;
             drop(permit);
         });
     }

@@ -25,6 +25,7 @@ mod get;
 mod handshake;
 mod limits;
 mod misuse;
+mod observed;
 mod publish;
 mod queues;
 mod reply_to;

@@ -52,6 +52,11 @@ impl Broker {
         self.is_rabbitmq_3
     }
 
+    /// The broker itself; `None` for a remote one.
+    pub(crate) fn app(&self) -> Option<&App> {
+        self.app.as_ref()
+    }
+
     /// A connection that has not sent a byte.
     pub(crate) async fn dial(&self) -> Peer {
         Peer::dial(self.address).await

@@ -268,6 +268,11 @@ impl State {
         self.ready.len()
     }
 
+    /// Octets of the bodies that are ready.
+    pub fn ready_octets(&self) -> u64 {
+        self.ready.body_bytes()
+    }
+
     /// The leases: who holds which message.
     pub fn leases(&self) -> &Leases {
         &self.leases

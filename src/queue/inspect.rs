@@ -1,0 +1,125 @@
+//! What an operator sees of a queue: counts, consumers, leases.
+
+use std::fmt;
+
+use lepus_protocol::{ChannelId, FieldTable, ShortString};
+
+use super::{ConsumerId, Holder, Queue, Seq};
+use crate::clock::Timestamp;
+use crate::id::ConnectionId;
+use crate::metrics::MessageTally;
+
+/// Which consumer of which channel subscribed.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// Its connection.
+    pub connection: ConnectionId,
+    /// Its channel.
+    pub channel: ChannelId,
+    /// Its tag, unique on the channel.
+    pub tag: ShortString,
+    /// The arguments of the subscription.
+    pub arguments: FieldTable,
+}
+
+/// Counts of the moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Messages waiting.
+    pub ready: usize,
+    /// Messages leased.
+    pub leased: usize,
+    /// Consumers.
+    pub consumers: usize,
+}
+
+/// A queue at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Messages and consumers.
+    pub counts: Counts,
+    /// What has happened to messages since the start.
+    pub tally: MessageTally,
+    /// Octets of memory that its messages take.
+    pub memory: u64,
+    /// Octets of the bodies that are ready.
+    pub ready_octets: u64,
+    /// When it was last used.
+    pub idle_since: Timestamp,
+}
+
+/// A consumer of a queue.
+#[derive(Clone)]
+pub struct Subscriber {
+    /// Its number in the queue.
+    pub id: ConsumerId,
+    /// Whose it is.
+    pub origin: std::sync::Arc<Origin>,
+    /// Deliveries are settled as they are sent.
+    pub no_ack: bool,
+    /// Nobody else may consume.
+    pub exclusive: bool,
+    /// Unacknowledged deliveries it may hold; `None` is no limit.
+    pub prefetch: Option<u32>,
+    /// Unacknowledged deliveries it holds.
+    pub leased: u32,
+    /// Whether it is served: of a queue with a single active consumer all others wait.
+    pub active: bool,
+}
+
+/// A delivery lease: who holds which message, since when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseReport {
+    /// The message's place.
+    pub seq: Seq,
+    /// Who holds it.
+    pub holder: Holder,
+    /// Since when.
+    pub since: Timestamp,
+    /// How often the message has been given out, this time included.
+    pub deliveries: u32,
+}
+
+impl Queue {
+    /// What the queue is at this moment.
+    pub fn report(&self) -> Report {
+        let inner = self.inner.lock();
+        Report {
+            counts: inner.counts(),
+            tally: inner.tally,
+            memory: inner.state.memory(),
+            ready_octets: inner.state.ready_octets(),
+            idle_since: inner.last_active,
+        }
+    }
+
+    /// The consumers, in order of subscription.
+    pub fn subscribers(&self) -> Vec<Subscriber> {
+        self.inner.lock().consumers.list()
+    }
+
+    /// Who holds which message, since when, in order of the messages.
+    pub fn leases(&self) -> Vec<LeaseReport> {
+        let mut leases: Vec<LeaseReport> = {
+            let inner = self.inner.lock();
+            let lease_report = |lease: &super::lease::Lease| LeaseReport {
+                seq: lease.entry.seq,
+                holder: lease.holder,
+                since: lease.since,
+                deliveries: lease.entry.deliveries,
+            };
+            inner.state.leases().iter().map(lease_report).collect()
+        };
+        leases.sort_unstable_by_key(|lease| lease.seq);
+        leases
+    }
+}
+
+impl fmt::Debug for Subscriber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscriber")
+            .field("id", &self.id)
+            .field("origin", &self.origin)
+            .finish_non_exhaustive()
+    }
+}
