@@ -1,7 +1,9 @@
 //! The data directory: definitions, messages, and whether the last end was an orderly one.
 //!
 //! ```text
-//!   data/  meta/       definitions (metadata)
+//!   data/  LOCK        the process that has the directory (storage)
+//!          VERSION     its format (storage)
+//!          meta/       definitions (metadata)
 //!          messages/   the log and segments (storage)
 //!          clean       there while no broker runs, after an orderly end
 //! ```
@@ -14,7 +16,7 @@ use std::sync::Arc;
 
 use crate::metadata::{self, Definitions};
 use crate::storage::env::RealEnv;
-use crate::storage::{self, Options, QueueId, Store};
+use crate::storage::{self, Home, Options, QueueId, Store};
 
 /// Log files of 64 MiB: the largest transaction fits into a record while others are in use.
 const LOG_FILES: u32 = 16;
@@ -41,12 +43,12 @@ impl DataDir {
     /// # Errors
     /// When it cannot be used: another process has it, it holds something else, is of a later release, or damaged.
     pub fn open(dir: &Path) -> io::Result<Self> {
+        let home = Home::open(Arc::new(RealEnv), dir).map_err(io::Error::other)?;
         let (definitions, defined) = Definitions::open(&dir.join("meta"))?;
         let known: HashSet<_> =
             defined.queues.iter().map(|(_, _, definition)| QueueId(definition.id.get())).collect();
         let options = Options { log_files: LOG_FILES, ..Options::default() };
-        let opened =
-            Store::open(Arc::new(RealEnv), &dir.join("messages"), options, &|id| known.contains(&id));
+        let opened = home.store(options, &|id| known.contains(&id));
         let (store, stored) = opened.map_err(io::Error::other)?;
         let was_used = stored.blocks > 0;
         let was_clean = take_marker(dir)?;

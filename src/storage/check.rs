@@ -4,11 +4,11 @@ use std::path::Path;
 
 use super::env::{Env, OpenMode};
 use super::error::StoreError;
+use super::home::{Version, lock, read_version};
 use super::log::scan::Damage;
 use super::names::Names;
-use super::recovery::{Load, Loaded, read_version};
+use super::recovery::{Load, Loaded};
 use super::segment::SegmentReader;
-use super::store::lock;
 
 /// What a directory holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,12 +33,10 @@ pub struct CheckReport {
 /// The directory is locked, is no store, is of a newer release, or cannot be read.
 pub fn check(env: &dyn Env, dir: &Path) -> Result<CheckReport, StoreError> {
     let names = Names::new(dir);
-    let version = names.version();
-    if env.open(&version, OpenMode::Read).is_err() {
-        return Err(StoreError::NotAStore { path: dir.to_owned() });
-    }
     let _lock = lock(env, &names)?;
-    let store_id = read_version(env, &version)?;
+    let Some(Version { store_id, .. }) = read_version(env, &names)? else {
+        return Err(StoreError::NotAStore { path: dir.to_owned() });
+    };
     let load = Load { env, names: &names, known: &|_| true, damage: Damage::Skip, mode: OpenMode::Read };
     let loaded = load.load(store_id)?;
     let mut report = CheckReport {

@@ -30,8 +30,17 @@ pub enum StoreError {
     },
     /// Another process has the directory.
     Locked {
-        /// The lock file; it holds the other's process id.
+        /// The lock file.
         path: PathBuf,
+        /// The other's process id.
+        owner: Option<u32>,
+    },
+    /// A file or folder is not where it must be.
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// What says that it must be there.
+        what: String,
     },
     /// The directory holds something else than a store.
     NotAStore {
@@ -69,34 +78,46 @@ impl StoreError {
         Self::Corrupt { path: path.to_owned(), offset, what: what.into() }
     }
 
-    /// Whether octets on disk are not what was written.
+    /// Whether octets on disk are not what was written, or are not there at all.
     pub fn is_corrupt(&self) -> bool {
-        matches!(self, Self::Corrupt { .. })
+        matches!(self, Self::Corrupt { .. } | Self::Missing { .. })
+    }
+}
+
+/// What to do about damage.
+const MEND: &str = "check the disk, then restore a copy or run `lepus store repair`, which lists what it drops";
+
+/// What to do about a refusal of the system.
+fn advice(kind: io::ErrorKind) -> &'static str {
+    if matches!(kind, io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) {
+        "; the broker must be able to write there: mend the rights or name another directory"
+    } else if matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        "; make room on the disk"
+    } else {
+        ""
     }
 }
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Io { doing, path, message, .. } => {
-                write!(f, "cannot {doing} {}: {message}", path.display())
+            Self::Io { doing, path, kind, message } => {
+                write!(f, "cannot {doing} {}: {message}{}", path.display(), advice(*kind))
             }
-            Self::Corrupt { path, offset, what } => write!(
-                f,
-                "{} is damaged at offset {offset}: {what}; check the disk, restore a copy, or run the store's \
-                 repair, which lists what it drops",
-                path.display()
-            ),
-            Self::Locked { path } => {
-                write!(
-                    f,
-                    "another process uses this directory, its id is in {}; stop it first",
-                    path.display()
-                )
+            Self::Corrupt { path, offset, what } => {
+                write!(f, "{} is damaged at offset {offset}: {what}; {MEND}", path.display())
+            }
+            Self::Missing { path, what } => write!(f, "{} is missing: {what}; {MEND}", path.display()),
+            Self::Locked { path, owner: Some(owner) } => {
+                write!(f, "process {owner} uses this directory ({} is locked); stop it first", path.display())
+            }
+            Self::Locked { path, owner: None } => {
+                write!(f, "another process uses this directory ({} is locked); stop it first", path.display())
             }
             Self::NotAStore { path } => write!(
                 f,
-                "{} holds files but no store (VERSION is missing); name another directory",
+                "{} holds files but no VERSION, so that it is no data directory; name another directory, or, if \
+                 VERSION was lost, run `lepus store repair`",
                 path.display()
             ),
             Self::Newer { path, found, known } => write!(

@@ -17,8 +17,10 @@ mod read;
 mod shared;
 
 mod check;
+mod home;
 mod maintain;
 mod recovery;
+mod upgrade;
 
 mod checkpoint;
 mod extents;
@@ -35,6 +37,7 @@ mod seq_set;
 
 pub use self::check::{CheckReport, check};
 pub use self::error::StoreError;
+pub use self::home::Home;
 pub use self::id::{LogPosition, QueueId, Seq};
 pub use self::options::{Driver, Durability, Options};
 pub use self::read::StoredMessage;

@@ -6,14 +6,26 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug)]
 pub(super) struct Names {
     root: PathBuf,
+    messages: PathBuf,
 }
 
 /// Ending of a file that is being written and is not to be trusted yet.
 pub(super) const UNFINISHED: &str = ".tmp";
 
+/// The folder of the store under the root.
+pub(super) const MESSAGES: &str = "messages";
+
+/// The folder of the definitions, which are another module's.
+pub(super) const META: &str = "meta";
+
 impl Names {
     pub(super) fn new(root: &Path) -> Self {
-        Self { root: root.to_owned() }
+        Self { root: root.to_owned(), messages: root.join(MESSAGES) }
+    }
+
+    /// All that the store keeps, but for the lock and the version.
+    pub(super) fn messages(&self) -> &Path {
+        &self.messages
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -29,15 +41,15 @@ impl Names {
     }
 
     pub(super) fn logs(&self) -> PathBuf {
-        self.root.join("wal")
+        self.messages.join("wal")
     }
 
     pub(super) fn checkpoints(&self) -> PathBuf {
-        self.root.join("checkpoint")
+        self.messages.join("checkpoint")
     }
 
     pub(super) fn segments(&self) -> PathBuf {
-        self.root.join("queues")
+        self.messages.join("queues")
     }
 
     pub(super) fn log(&self, slot: u32) -> PathBuf {

@@ -1,25 +1,18 @@
 //! Opening a directory: what was durable comes back, what was being written is dropped, damage is refused.
 
 use std::collections::HashSet;
-use std::path::Path;
 use std::sync::Arc;
 
 use super::checkpoint::{self, Checkpoint};
-use super::codec::crc;
 use super::env::{Env, OpenMode};
 use super::error::{Doing, StoreError};
 use super::index::{Effect, Index, QueueState, SlotState};
 use super::log::assemble::Assembler;
 use super::log::scan::{Damage, Scanned, scan};
 use super::log::slot::Slot;
-use super::names::{Names, UNFINISHED, unfinished};
+use super::names::Names;
 use super::segment::SegmentReader;
 use super::seq_set::SeqSet;
-
-/// The version of the directory as a whole.
-const VERSION: u32 = 1;
-
-const MARK: &str = "lepus-store";
 
 /// What a directory holds.
 #[derive(Debug)]
@@ -43,65 +36,6 @@ pub(super) struct Load<'a> {
     pub(super) damage: Damage,
     /// Whether files may be synced, and left-overs removed.
     pub(super) mode: OpenMode,
-}
-
-/// Makes the directories and the VERSION file of a new store, or reads the store's number.
-pub(super) fn identify(env: &dyn Env, names: &Names) -> Result<u64, StoreError> {
-    let path = names.version();
-    let listed = env.list(names.root()).doing("list", names.root())?;
-    if listed.iter().any(|name| name == "VERSION") {
-        return read_version(env, &path);
-    }
-    for dir in [names.logs(), names.checkpoints(), names.segments()] {
-        env.create_dir(&dir).doing("create", &dir)?;
-        let is_empty = env.list(&dir).doing("list", &dir)?.is_empty();
-        if !is_empty {
-            return Err(StoreError::NotAStore { path: names.root().to_owned() });
-        }
-    }
-    let ours = ["LOCK", "wal", "checkpoint", "queues", "meta"];
-    if listed.iter().any(|name| !ours.contains(&name.as_str()) && !name.ends_with(UNFINISHED)) {
-        return Err(StoreError::NotAStore { path: names.root().to_owned() });
-    }
-    let store_id = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), names.root());
-    write_version(env, names, store_id)?;
-    Ok(store_id)
-}
-
-fn write_version(env: &dyn Env, names: &Names, store_id: u64) -> Result<(), StoreError> {
-    let path = names.version();
-    let draft = unfinished(&path);
-    let text = format!("{MARK} {VERSION} {store_id:016x}");
-    let line = format!("{text} {:08x}\n", crc(text.as_bytes()));
-    let file = env.open(&draft, OpenMode::Create).doing("create", &draft)?;
-    file.write_at(line.as_bytes(), 0).doing("write", &draft)?;
-    file.sync().doing("sync", &draft)?;
-    env.rename(&draft, &path).doing("rename", &draft)?;
-    env.sync_dir(names.root()).doing("sync", names.root())
-}
-
-/// Reads the store's number out of VERSION.
-pub(super) fn read_version(env: &dyn Env, path: &Path) -> Result<u64, StoreError> {
-    let file = env.open(path, OpenMode::Read).doing("open", path)?;
-    let len = file.len().doing("measure", path)?.min(256);
-    let mut octets = vec![0; usize::try_from(len).unwrap_or(0)];
-    file.read_at(&mut octets, 0).doing("read", path)?;
-    let damaged = || StoreError::corrupt(path, 0, "this is no version line of a store");
-    let line = String::from_utf8(octets).map_err(|_| damaged())?;
-    let (text, check) = line.trim_end_matches('\n').rsplit_once(' ').ok_or_else(damaged)?;
-    if check != format!("{:08x}", crc(text.as_bytes())) {
-        return Err(damaged());
-    }
-    let mut words = text.split(' ');
-    let mark = words.next() == Some(MARK);
-    let version: Option<u32> = words.next().and_then(|word| word.parse().ok());
-    match (mark, version, words.next().and_then(|word| u64::from_str_radix(word, 16).ok())) {
-        (true, Some(VERSION), Some(store_id)) => Ok(store_id),
-        (true, Some(found), _) if found > VERSION => {
-            Err(StoreError::Newer { path: path.to_owned(), found, known: VERSION })
-        }
-        _ => Err(damaged()),
-    }
 }
 
 impl Load<'_> {

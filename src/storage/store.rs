@@ -1,6 +1,5 @@
 //! The store as its callers see it.
 
-use std::any::Any;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -11,6 +10,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::env::{Env, OpenMode};
 use super::error::{Doing, StoreError};
+use super::home::{Home, Lock};
 use super::id::{LogPosition, QueueId, Seq};
 use super::log::buffer::{Group, GroupBuffer};
 use super::log::scan::Damage;
@@ -20,7 +20,7 @@ use super::names::Names;
 use super::options::{Driver, Options};
 use super::read::StoredMessage;
 use super::record::Record;
-use super::recovery::{Load, Loaded, identify};
+use super::recovery::{Load, Loaded};
 use super::shared::{Committer, Counters, Observers, Shared};
 
 /// How often the keeper looks for something to do without being asked.
@@ -48,7 +48,7 @@ pub trait Observer: Send + Sync {
 pub struct Store {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
-    _lock: Box<dyn Any + Send + Sync>,
+    _lock: Lock,
 }
 
 /// What was in the directory. The messages themselves are read by [`Store::read`].
@@ -108,7 +108,8 @@ pub struct Space {
 }
 
 impl Store {
-    /// Opens the store in `dir`, makes it if there is none, and recovers what was durable.
+    /// Opens the store in `dir`, makes it if there is none, and recovers what was durable: [`Home::open`], then
+    /// [`Home::store`].
     ///
     /// `known` says which queues exist: records of others are ignored and their messages removed.
     ///
@@ -121,11 +122,19 @@ impl Store {
         options: Options,
         known: &dyn Fn(QueueId) -> bool,
     ) -> Result<(Self, Recovered), StoreError> {
+        Home::open(env, dir)?.store(options, known)
+    }
+
+    /// Starts on a directory that was locked and identified.
+    pub(super) fn start(
+        env: Arc<dyn Env>,
+        names: Names,
+        store_id: u64,
+        lock: Lock,
+        options: Options,
+        known: &dyn Fn(QueueId) -> bool,
+    ) -> Result<(Self, Recovered), StoreError> {
         let options = options.limited();
-        let names = Names::new(dir);
-        env.create_dir(dir).doing("create", dir)?;
-        let lock = lock(&*env, &names)?;
-        let store_id = identify(&*env, &names)?;
         let known = |id: u64| known(QueueId(id));
         let load =
             Load { env: &*env, names: &names, known: &known, damage: Damage::Refuse, mode: OpenMode::Write };
@@ -298,18 +307,6 @@ impl Drop for Store {
             }
         }
     }
-}
-
-/// Takes the directory's lock.
-pub(super) fn lock(env: &dyn Env, names: &Names) -> Result<Box<dyn Any + Send + Sync>, StoreError> {
-    let path = names.lock();
-    env.lock(&path).map_err(|error| {
-        if error.kind() == std::io::ErrorKind::WouldBlock {
-            StoreError::Locked { path: path.clone() }
-        } else {
-            StoreError::io("lock", &path, &error)
-        }
-    })
 }
 
 /// The end of the log, in a new file if there is none.

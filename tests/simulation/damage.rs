@@ -84,12 +84,12 @@ fn a_missing_file_is_an_error_or_was_not_needed() {
 #[test]
 fn an_error_names_the_file_and_what_to_do() {
     let (workload, _) = filled(1);
-    let path = Path::new("/data/wal/0000.log");
+    let path = Path::new("/data/messages/wal/0000.log");
     let mut octets = workload.env.contents(path).unwrap();
     octets.truncate(30_000);
     workload.env.set_contents(path, &octets);
     let text = open(&workload.env, workload.options).unwrap_err().to_string();
-    assert!(text.contains("/data/wal/0000.log is damaged at offset 30000"), "{text}");
+    assert!(text.contains("/data/messages/wal/0000.log is damaged at offset 30000"), "{text}");
     assert!(text.contains("repair"), "{text}");
 }
 

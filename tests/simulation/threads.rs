@@ -88,7 +88,7 @@ fn a_directory_belongs_to_one_process_and_to_a_store() {
     std::fs::remove_file(dir.path().join("VERSION")).unwrap();
     let alien = Store::open(Arc::new(RealEnv), dir.path(), options(), &|_| true);
     assert!(matches!(alien, Err(StoreError::NotAStore { .. })));
-    std::fs::write(dir.path().join("VERSION"), "lepus-store 9 0000000000000000 ffffffff\n").unwrap();
+    std::fs::write(dir.path().join("VERSION"), "lepus-data 9 0000000000000000 ffffffff\n").unwrap();
     let newer = Store::open(Arc::new(RealEnv), dir.path(), options(), &|_| true);
     assert!(newer.unwrap_err().is_corrupt());
 }
