@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use crate::metadata::{self, Definitions};
 use crate::storage::env::RealEnv;
-use crate::storage::{self, Home, Options, QueueId, Store};
+use crate::storage::{self, Home, Options, QueueId, Store, StoreError};
 
 /// Log files of 64 MiB: the largest transaction fits into a record while others are in use.
 const LOG_FILES: u32 = 16;
@@ -44,7 +44,7 @@ impl DataDir {
     /// When it cannot be used: another process has it, it holds something else, is of a later release, or damaged.
     pub fn open(dir: &Path) -> io::Result<Self> {
         let home = Home::open(Arc::new(RealEnv), dir).map_err(io::Error::other)?;
-        let (definitions, defined) = Definitions::open(&dir.join("meta"))?;
+        let (definitions, defined) = open_definitions(dir, home.is_new())?;
         let known: HashSet<_> =
             defined.queues.iter().map(|(_, _, definition)| QueueId(definition.id.get())).collect();
         let options = Options { log_files: LOG_FILES, ..Options::default() };
@@ -62,6 +62,20 @@ impl DataDir {
     pub fn mark_clean(dir: &Path) -> io::Result<()> {
         File::create(marker(dir))?.sync_all()?;
         File::open(dir)?.sync_all()
+    }
+}
+
+/// Definitions are made in a new directory only: elsewhere, missing ones would orphan all messages.
+fn open_definitions(dir: &Path, is_new: bool) -> io::Result<(Definitions, metadata::Recovered)> {
+    let meta = dir.join("meta");
+    if !is_new {
+        return Definitions::open(&meta);
+    }
+    let (definitions, defined) = Definitions::create(&meta)?;
+    if defined.is_empty() {
+        Ok((definitions, defined))
+    } else {
+        Err(io::Error::other(StoreError::NotAStore { path: dir.to_owned() }))
     }
 }
 

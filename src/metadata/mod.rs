@@ -61,8 +61,19 @@ impl Definitions {
     /// # Errors
     /// When the file cannot be read, is of a later format, is damaged, or another process has it open. The text
     /// names the file.
+    pub fn create(dir: &Path) -> io::Result<(Self, Recovered)> {
+        Self::start(Store::create(dir)?)
+    }
+
+    /// As [`Self::create`], but the definitions must be there.
+    ///
+    /// # Errors
+    /// As for [`Self::create`], and when the file is missing.
     pub fn open(dir: &Path) -> io::Result<(Self, Recovered)> {
-        let store = Store::open(dir)?;
+        Self::start(Store::open(dir)?)
+    }
+
+    fn start(store: Store) -> io::Result<(Self, Recovered)> {
         let recovered = store.recover()?;
         let shared = Arc::new(Shared::default());
         let (announce, durable) = watch::channel(Position::default());

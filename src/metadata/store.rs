@@ -4,7 +4,9 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{
+    Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition, WriteTransaction,
+};
 
 use super::definition::{BindingDefinition, Change, ExchangeDefinition, QueueDefinition};
 use crate::name::Name;
@@ -42,6 +44,13 @@ pub struct Recovered {
     pub next_id: u64,
 }
 
+impl Recovered {
+    /// Whether nothing was ever declared.
+    pub fn is_empty(&self) -> bool {
+        self.exchanges.is_empty() && self.queues.is_empty() && self.bindings.is_empty() && self.next_id == 0
+    }
+}
+
 /// The open file.
 #[derive(Debug)]
 pub(super) struct Store {
@@ -50,10 +59,26 @@ pub(super) struct Store {
 }
 
 impl Store {
-    pub(super) fn open(dir: &Path) -> io::Result<Self> {
+    /// Opens the file or makes a new one.
+    pub(super) fn create(dir: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(dir).map_err(|error| at(dir, "cannot be made", error))?;
         let path = dir.join(FILE);
-        let database = Database::create(&path).map_err(|error| at(&path, "cannot be opened", error))?;
+        let database = verifying().create(&path).map_err(|error| refusal(&path, error))?;
+        Self::checked(path, database)
+    }
+
+    /// Opens the file, which must be there.
+    pub(super) fn open(dir: &Path) -> io::Result<Self> {
+        let path = dir.join(FILE);
+        let len = std::fs::metadata(&path).map_err(|error| refusal(&path, error.into()))?.len();
+        if len == 0 {
+            return Err(damaged(&path, "it is empty"));
+        }
+        let database = verifying().open(&path).map_err(|error| refusal(&path, error))?;
+        Self::checked(path, database)
+    }
+
+    fn checked(path: PathBuf, database: Database) -> io::Result<Self> {
         let store = Self { path, database };
         store.check_format()?;
         Ok(store)
@@ -100,7 +125,9 @@ impl Store {
         work: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
     ) -> io::Result<T> {
         let transact = || {
-            let transaction = self.database.begin_write()?;
+            let mut transaction = self.database.begin_write()?;
+            // With one phase, damage in the last transaction would look like one that was not finished.
+            transaction.set_two_phase_commit(true);
             let result = work(&transaction)?;
             transaction.commit()?;
             Ok::<_, redb::Error>(result)
@@ -110,10 +137,9 @@ impl Store {
 
     /// Reads everything.
     pub(super) fn recover(&self) -> io::Result<Recovered> {
-        self.read().map_err(|error| at(&self.path, "cannot be read", error))?.ok_or_else(|| {
-            let text = format!("{}: holds a definition that cannot be understood", self.path.display());
-            io::Error::new(io::ErrorKind::InvalidData, text)
-        })
+        self.read()
+            .map_err(|error| at(&self.path, "cannot be read", error))?
+            .ok_or_else(|| damaged(&self.path, "a definition cannot be understood"))
     }
 
     fn read(&self) -> Result<Option<Recovered>, redb::Error> {
@@ -178,6 +204,34 @@ impl Tables<'_> {
         }
         Ok(())
     }
+}
+
+/// Every checksum is verified at the open; without that, damage may be met later, where nobody can refuse it.
+fn verifying() -> redb::Builder {
+    let mut builder = Database::builder();
+    builder.set_check_integrity_on_open(true);
+    builder
+}
+
+/// Why the file cannot be opened, and what to do.
+fn refusal(path: &Path, error: DatabaseError) -> io::Error {
+    if matches!(error, DatabaseError::DatabaseAlreadyOpen) {
+        return at(path, "cannot be opened", "another process has it open");
+    }
+    let DatabaseError::Storage(StorageError::Io(error)) = error else { return damaged(path, error) };
+    if error.kind() == io::ErrorKind::NotFound {
+        damaged(path, "it is missing")
+    } else if error.kind() == io::ErrorKind::InvalidData {
+        damaged(path, error)
+    } else {
+        at(path, "cannot be opened", error)
+    }
+}
+
+fn damaged(path: &Path, what: impl fmt::Display) -> io::Error {
+    let advice = "check the disk, then restore a copy or run `lepus store repair`, which lists what it drops";
+    let text = format!("{} holds the definitions and is damaged: {what}; {advice}", path.display());
+    io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
 fn at(path: &Path, what: &str, error: impl fmt::Display) -> io::Error {

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use lepus_protocol::FieldTable;
 use tempfile::TempDir;
 
@@ -26,7 +28,7 @@ fn binding(key: &str) -> BindingDefinition {
 }
 
 async fn record_all(dir: &TempDir, changes: impl IntoIterator<Item = Change>) {
-    let (definitions, _) = Definitions::open(dir.path()).unwrap();
+    let (definitions, _) = Definitions::create(dir.path()).unwrap();
     let mut position = Position::default();
     for change in changes {
         position = definitions.record(change);
@@ -78,7 +80,7 @@ async fn what_was_deleted_stays_deleted_and_its_identity_unused() {
 #[test]
 fn what_was_recorded_is_written_before_the_end() {
     let dir = TempDir::new().unwrap();
-    let (definitions, _) = Definitions::open(dir.path()).unwrap();
+    let (definitions, _) = Definitions::create(dir.path()).unwrap();
     for id in 0..1_000 {
         definitions.record(Change::PutQueue(vhost(), Name::from(format!("q{id}")), queue(id)));
     }
@@ -89,7 +91,7 @@ fn what_was_recorded_is_written_before_the_end() {
 #[test]
 fn a_second_process_is_refused_with_the_name_of_the_file() {
     let dir = TempDir::new().unwrap();
-    let _first = Definitions::open(dir.path()).unwrap();
+    let _first = Definitions::create(dir.path()).unwrap();
     let second = Definitions::open(dir.path()).unwrap_err().to_string();
     assert!(second.contains("definitions.redb"), "{second}");
 }
@@ -97,8 +99,68 @@ fn a_second_process_is_refused_with_the_name_of_the_file() {
 #[test]
 fn a_file_that_is_not_ours_is_refused_and_left_alone() {
     let dir = TempDir::new().unwrap();
-    let path = dir.path().join("definitions.redb");
+    let path = path_of(&dir);
     std::fs::write(&path, "something else entirely".repeat(1000)).unwrap();
     assert!(Definitions::open(dir.path()).unwrap_err().to_string().contains("definitions.redb"));
     assert!(std::fs::read_to_string(&path).unwrap().starts_with("something else"));
+}
+
+fn path_of(dir: &TempDir) -> PathBuf {
+    dir.path().join("definitions.redb")
+}
+
+/// What a file shows that holds `octets`: everything, or `None` if it is refused.
+fn shown(octets: &[u8]) -> Option<Recovered> {
+    let dir = TempDir::new().unwrap();
+    std::fs::write(path_of(&dir), octets).unwrap();
+    let opened = Definitions::open(dir.path());
+    if let Err(error) = &opened {
+        assert!(error.to_string().contains("definitions.redb"), "{error}");
+    }
+    Some(opened.ok()?.1)
+}
+
+/// A file with a few definitions, after an orderly end.
+async fn small_file() -> Vec<u8> {
+    let dir = TempDir::new().unwrap();
+    record_all(&dir, [Change::PutQueue(vhost(), Name::from("q"), queue(7))]).await;
+    record_all(&dir, [Change::PutBinding(vhost(), binding("k"))]).await;
+    std::fs::read(path_of(&dir)).unwrap()
+}
+
+fn assert_whole(shown: &Recovered, damage: &str) {
+    assert_eq!(shown.queues, [(vhost(), Name::from("q"), queue(7))], "{damage}");
+    assert_eq!(shown.bindings, [(vhost(), binding("k"))], "{damage}");
+    assert_eq!(shown.next_id, 8, "{damage}");
+}
+
+#[tokio::test]
+async fn a_flipped_bit_is_refused_or_harmless() {
+    let octets = small_file().await;
+    // A bit of each octet of the header, and of some octets of the pages in use.
+    let header = (0..512).filter(|&at| octets[at] != 0);
+    let pages = (512..octets.len()).filter(|&at| octets[at] != 0).step_by(211);
+    for at in header.chain(pages) {
+        let mut damaged = octets.clone();
+        damaged[at] ^= 1 << (at % 8);
+        if let Some(shown) = shown(&damaged) {
+            assert_whole(&shown, &format!("octet {at}"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cut_file_is_refused() {
+    let octets = small_file().await;
+    for len in (0..octets.len()).step_by(9973) {
+        assert!(shown(&octets[..len]).is_none(), "cut to {len}");
+    }
+}
+
+#[test]
+fn a_missing_file_is_not_made_anew() {
+    let dir = TempDir::new().unwrap();
+    let error = Definitions::open(dir.path()).unwrap_err().to_string();
+    assert!(error.contains("definitions.redb") && error.contains("missing"), "{error}");
+    assert!(!path_of(&dir).exists());
 }

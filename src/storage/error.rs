@@ -85,7 +85,8 @@ impl StoreError {
 }
 
 /// What to do about damage.
-const MEND: &str = "check the disk, then restore a copy or run `lepus store repair`, which lists what it drops";
+const MEND: &str =
+    "check the disk, then restore a copy or run `lepus store repair`, which lists what it drops";
 
 /// What to do about a refusal of the system.
 fn advice(kind: io::ErrorKind) -> &'static str {

@@ -14,7 +14,7 @@ use super::codec::crc;
 use super::env::{Env, OpenMode};
 use super::error::{Doing, StoreError};
 use super::id::QueueId;
-use super::names::{META, MESSAGES, Names, UNFINISHED, unfinished};
+use super::names::{MESSAGES, META, Names, UNFINISHED, unfinished};
 use super::options::Options;
 use super::store::{Recovered, Store};
 use super::upgrade::{STEPS, VERSION, upgrade};

@@ -17,7 +17,12 @@ pub(super) type Step = fn(&dyn Env, &Names) -> Result<(), StoreError>;
 pub(super) const STEPS: &[Step] = &[];
 
 /// Runs the steps that lead from `found` to the last version, and notes each one that is done.
-pub(super) fn upgrade(env: &dyn Env, names: &Names, found: Version, steps: &[Step]) -> Result<(), StoreError> {
+pub(super) fn upgrade(
+    env: &dyn Env,
+    names: &Names,
+    found: Version,
+    steps: &[Step],
+) -> Result<(), StoreError> {
     for (version, step) in (2u32..).zip(steps).filter(|(version, _)| *version > found.version) {
         step(env, names)?;
         write_version(env, names, Version { version, ..found })?;
