@@ -6,10 +6,13 @@ use lepus_protocol::FieldTable;
 
 use super::exchange::{Destination, Exchange};
 use super::exchanges::refuse_default;
+use super::route::Routes;
 use super::session::Session;
 use crate::auth::Access;
+use crate::clock::Timestamp;
 use crate::exception::ChannelException;
-use crate::exchange::Binding;
+use crate::exchange::{Binding, ExchangeType};
+use crate::message::Message;
 use crate::name::Name;
 use crate::queue::arguments::ARGUMENTS_MAX;
 
@@ -36,20 +39,35 @@ pub struct Bind {
 }
 
 impl Session {
-    /// Makes a binding; one that exists is left as it is.
+    /// Makes a binding; one that exists is left as it is. Messages that the exchange remembers are passed on.
     ///
     /// # Errors
     /// 403 for the default exchange or no permission, 404 if either end is missing, 405 if the queue is another
     /// connection's, 406 if the exchange does not accept the arguments.
-    pub fn bind(&self, bind: Bind) -> Result<(), ChannelException> {
+    pub fn bind(&self, bind: Bind, now: Timestamp) -> Result<(), ChannelException> {
         self.check_bind(&bind)?;
         let mut topology = self.vhost.topology();
         let (source, destination) = self.ends(&bind)?;
-        let binding = Binding { key: bind.key, arguments: bind.arguments, destination };
-        let bound = self.vhost.add_binding(&mut topology, &source, binding);
-        bound.map_err(ChannelException::precondition_failed)?;
+        check_destination(&source, &destination)?;
+        let binding = Binding { key: bind.key, arguments: bind.arguments, destination: destination.clone() };
+        let missed = self.vhost.add_binding(&mut topology, &source, binding);
+        let missed = missed.map_err(ChannelException::precondition_failed)?;
         self.answer_after(&topology);
+        drop(topology);
+        for message in missed {
+            self.pass_on(&destination, &message, now);
+        }
         Ok(())
+    }
+
+    /// Gives a message to what has just been bound.
+    fn pass_on(&self, destination: &Destination, message: &Message, now: Timestamp) {
+        let mut routes = Routes::new();
+        match destination {
+            Destination::Queue(queue) => routes.push(Arc::clone(queue)),
+            Destination::Exchange(exchange) => self.route(exchange, message, &[], &mut routes),
+        }
+        self.enqueue(&mut routes, message, now);
     }
 
     /// Removes a binding. RabbitMQ: neither it nor its ends need exist.
@@ -99,5 +117,21 @@ impl Session {
     fn check_destination_owner(&self, bind: &Bind) -> Result<(), ChannelException> {
         let BindTo::Queue(name) = &bind.destination else { return Ok(()) };
         self.vhost.queue(name.as_str()).map_or(Ok(()), |queue| self.check_owner(&queue))
+    }
+}
+
+/// RabbitMQ: `x-local-random` chooses among classic queues only.
+fn check_destination(source: &Exchange, destination: &Destination) -> Result<(), ChannelException> {
+    if source.options.kind != ExchangeType::LocalRandom {
+        return Ok(());
+    }
+    match destination {
+        Destination::Queue(queue) if queue.options.arguments.is_quorum() => {
+            Err(ChannelException::precondition_failed(
+                "Queue type rabbit_quorum_queue not valid for this exchange type",
+            ))
+        }
+        Destination::Queue(_) => Ok(()),
+        Destination::Exchange(_) => Err(ChannelException::precondition_failed("Destination not found")),
     }
 }

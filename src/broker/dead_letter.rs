@@ -12,7 +12,7 @@ use lepus_protocol::{FieldTable, FieldValue, Properties};
 
 use super::journal::Record;
 use super::publish::give;
-use super::route::{LazyHeaders, Routes, route};
+use super::route::{Routes, route};
 use super::vhost::Vhost;
 use crate::clock::Timestamp;
 use crate::message::{Envelope, Message};
@@ -114,9 +114,7 @@ impl Letter {
         };
         let letter = self.letter(properties, &headers, keys.first().map(Vec::as_slice).unwrap_or_default());
         let mut routes = Routes::new();
-        let lazy = LazyHeaders::new(letter.properties());
-        let keys: Vec<_> = keys.iter().map(Vec::as_slice).collect();
-        route(&self.vhost, exchange, &keys, &lazy, &mut routes);
+        route(&self.vhost, &exchange, &letter, keys.get(1..).unwrap_or_default(), &mut routes);
         routes.retain(|queue| !self.is_cycle(&queue.name, &deaths));
         let (_refused, placements) = give(&mut routes, &letter, self.now);
         if !placements.is_empty() {

@@ -5,9 +5,9 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use lepus_protocol::{FieldTable, FieldValue};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
-use crate::exchange::{Binding, ExchangeType, Router};
+use crate::exchange::{Binding, ExchangeType, History, HistoryBudget, Router, Target};
 use crate::id::EntityId;
 use crate::metadata::DestinationKind;
 use crate::metrics::SharedTally;
@@ -46,15 +46,24 @@ pub struct Exchange {
     pub tally: SharedTally,
     /// Its bindings. Written under the topology's lock only.
     pub(super) router: RwLock<Router<Destination>>,
+    /// The last messages, where the type keeps them. Locked before the bindings.
+    pub(super) history: Option<Mutex<History>>,
 }
 
 impl Exchange {
     /// An exchange without bindings.
-    pub(super) fn new(id: EntityId, name: Name, options: ExchangeOptions) -> Arc<Self> {
+    pub(super) fn new(
+        id: EntityId,
+        name: Name,
+        options: ExchangeOptions,
+        histories: &Arc<HistoryBudget>,
+    ) -> Arc<Self> {
         let alternate =
             options.arguments.get(ALTERNATE_EXCHANGE).and_then(FieldValue::as_str).map(Name::from);
-        let router = RwLock::new(Router::new(options.kind));
-        Arc::new(Self { id, name, options, alternate, tally: SharedTally::default(), router })
+        let router = RwLock::new(Router::new(options.kind, &options.arguments));
+        let history = (options.kind == ExchangeType::RecentHistory)
+            .then(|| Mutex::new(History::new(&options.arguments, Arc::clone(histories))));
+        Arc::new(Self { id, name, options, alternate, tally: SharedTally::default(), router, history })
     }
 }
 
@@ -67,6 +76,11 @@ impl Exchange {
     /// Its bindings to one queue or exchange, in no particular order.
     pub fn bindings_to(&self, destination: &Destination) -> Vec<Binding<Destination>> {
         self.router.read().bindings_to(destination).cloned().collect()
+    }
+
+    /// No bindings, of its type.
+    pub(super) fn empty_router(&self) -> Router<Destination> {
+        Router::new(self.options.kind, &self.options.arguments)
     }
 
     /// Whether it lives for its bindings and has none left.
@@ -121,6 +135,16 @@ impl Destination {
             Self::Queue(_) => DestinationKind::Queue,
             Self::Exchange(_) => DestinationKind::Exchange,
         }
+    }
+}
+
+impl Target for Destination {
+    fn stable_name(&self) -> Vec<u8> {
+        let kind = match self {
+            Self::Queue(_) => b'q',
+            Self::Exchange(_) => b'e',
+        };
+        std::iter::once(kind).chain(self.name().as_str().bytes()).collect()
     }
 }
 

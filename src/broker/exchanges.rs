@@ -6,7 +6,7 @@ use super::exchange::{ALTERNATE_EXCHANGE, Exchange, ExchangeOptions};
 use super::session::Session;
 use crate::auth::Access;
 use crate::exception::ChannelException;
-use crate::exchange::ExchangeType;
+use crate::exchange::{ExchangeType, arguments};
 use crate::name::Name;
 use crate::queue::arguments::{ARGUMENTS_MAX, compare};
 
@@ -54,6 +54,7 @@ impl Session {
             )));
         }
         let ExchangeDeclaration { name, durable, auto_delete, internal, arguments, .. } = declaration;
+        arguments::check(kind, &arguments).map_err(ChannelException::precondition_failed)?;
         self.check_exchange_arguments(&name, &arguments)?;
         self.check_room(&self.exchange_text(&name))?;
         tracing::debug!(exchange = %name, kind = kind.name(), durable, "exchange declared");

@@ -51,7 +51,7 @@ pub use exchanges::ExchangeDeclaration;
 pub use journal::{Journal, LogPosition, OnDurable};
 pub use publish::Accepted;
 pub use queues::{DeleteOnly, QueueDeclaration};
-pub use route::{LazyHeaders, Routes};
+pub use route::Routes;
 pub use session::Session;
 pub use vhost::Vhost;
 
@@ -117,6 +117,7 @@ impl Broker {
             definitions,
             journal,
             ids: Arc::new(AtomicU64::new(next_id)),
+            histories: Arc::default(),
         };
         let vhosts = DashMap::new();
         let connection_ids = AtomicU64::new(0);

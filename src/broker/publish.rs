@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::exchange::Exchange;
 use super::journal::Record;
-use super::route::{LazyHeaders, Routes, route};
+use super::route::{Routes, route};
 use super::session::Session;
 use crate::auth::Access;
 use crate::clock::Timestamp;
@@ -30,15 +30,9 @@ impl Session {
         Ok(exchange)
     }
 
-    /// Adds to `routes` the queues for a message with any of `keys`.
-    pub fn route(
-        &self,
-        exchange: Arc<Exchange>,
-        keys: &[&[u8]],
-        headers: &LazyHeaders<'_>,
-        routes: &mut Routes,
-    ) {
-        route(&self.vhost, exchange, keys, headers, routes);
+    /// Adds to `routes` the queues for a message with its own routing key and `extra_keys`.
+    pub fn route(&self, exchange: &Exchange, message: &Message, extra_keys: &[Vec<u8>], routes: &mut Routes) {
+        route(&self.vhost, exchange, message, extra_keys, routes);
     }
 
     /// Gives the message to each queue; what is to be kept goes to the log once. RabbitMQ: refused if any queue

@@ -9,23 +9,24 @@ use lepus_protocol::{FieldTable, Properties};
 
 use super::exchange::{Destination, Exchange};
 use super::vhost::Vhost;
-use crate::exchange::MessageHeaders;
+use crate::exchange::{MessageHeaders, Subject};
 use crate::id::EntityId;
+use crate::message::Message;
 use crate::queue::Queue;
 
 /// Queues that a message goes to.
 pub type Routes = Vec<Arc<Queue>>;
 
-/// A message's headers, parsed when a headers exchange asks for the first time.
+/// A message's headers, parsed when an exchange asks for the first time.
 #[derive(Debug)]
-pub struct LazyHeaders<'a> {
+struct LazyHeaders<'a> {
     properties: &'a [u8],
     parsed: OnceCell<Option<FieldTable>>,
 }
 
 impl<'a> LazyHeaders<'a> {
     /// The headers among these raw properties.
-    pub fn new(properties: &'a [u8]) -> Self {
+    fn new(properties: &'a [u8]) -> Self {
         Self { properties, parsed: OnceCell::new() }
     }
 
@@ -39,30 +40,44 @@ impl MessageHeaders for LazyHeaders<'_> {
     fn table(&self) -> Option<&FieldTable> {
         self.parsed.get_or_init(|| self.parse()).as_ref()
     }
+
+    fn properties(&self) -> Option<Properties<'_>> {
+        Properties::parse(self.properties).ok()
+    }
 }
 
 /// One pass over the exchanges that a message reaches.
 struct Walk<'a> {
     vhost: &'a Vhost,
-    keys: &'a [&'a [u8]],
-    headers: &'a LazyHeaders<'a>,
+    message: &'a Message,
+    subject: Subject<'a>,
     /// Exchanges to look at, in order of discovery; none twice, so that cycles end.
     exchanges: Vec<Arc<Exchange>>,
     seen: HashSet<EntityId, RandomState>,
 }
 
-/// Adds to `routes` the queues that a message published to `exchange` with any of `keys` goes to.
+/// Adds to `routes` the queues that a message published to `exchange` goes to.
 ///
 /// RabbitMQ: the headers CC and BCC add keys; a queue gets one copy however many bindings match.
 pub fn route(
     vhost: &Vhost,
-    exchange: Arc<Exchange>,
-    keys: &[&[u8]],
-    headers: &LazyHeaders<'_>,
+    exchange: &Exchange,
+    message: &Message,
+    extra_keys: &[Vec<u8>],
     routes: &mut Routes,
 ) {
-    let mut walk = Walk { vhost, keys, headers, seen: HashSet::default(), exchanges: Vec::new() };
-    walk.visit(&exchange, routes);
+    let headers = LazyHeaders::new(message.properties());
+    let own_key = [message.routing_key()];
+    let all_keys: Vec<&[u8]>;
+    let keys = if extra_keys.is_empty() {
+        own_key.as_slice()
+    } else {
+        all_keys = own_key.into_iter().chain(extra_keys.iter().map(Vec::as_slice)).collect();
+        all_keys.as_slice()
+    };
+    let subject = Subject { keys, headers: &headers, random: rand::random };
+    let mut walk = Walk { vhost, message, subject, seen: HashSet::default(), exchanges: Vec::new() };
+    walk.visit(exchange, routes);
     while let Some(exchange) = walk.exchanges.pop() {
         walk.visit(&exchange, routes);
     }
@@ -90,26 +105,27 @@ impl Walk<'_> {
     /// §3.1.3.1: every queue is bound to the default exchange by its name.
     fn by_queue_name(&self, routes: &mut Routes) -> bool {
         let before = routes.len();
-        let names = self.keys.iter().filter_map(|key| std::str::from_utf8(key).ok());
+        let names = self.subject.keys.iter().filter_map(|key| std::str::from_utf8(key).ok());
         routes.extend(names.filter_map(|name| self.vhost.queue(name)));
         routes.len() > before
     }
 
     fn by_bindings(&mut self, exchange: &Exchange, routes: &mut Routes) -> bool {
+        // Held while the bindings are looked at: who binds meanwhile gets the message from here or from there, once.
+        let _history = exchange.history.as_ref().map(|history| {
+            let mut history = history.lock();
+            history.remember(self.message, self.subject.headers.table());
+            history
+        });
         let mut onward = Vec::new();
         let mut found = false;
-        {
-            let router = exchange.router.read();
-            for key in self.keys {
-                router.route(key, self.headers, &mut |destination| {
-                    found = true;
-                    match destination {
-                        Destination::Queue(queue) => routes.push(Arc::clone(queue)),
-                        Destination::Exchange(exchange) => onward.push(Arc::clone(exchange)),
-                    }
-                });
+        exchange.router.read().route(&self.subject, &mut |destination| {
+            found = true;
+            match destination {
+                Destination::Queue(queue) => routes.push(Arc::clone(queue)),
+                Destination::Exchange(exchange) => onward.push(Arc::clone(exchange)),
             }
-        }
+        });
         for next in onward {
             self.discover(exchange, next);
         }

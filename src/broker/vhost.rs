@@ -19,8 +19,9 @@ use super::exchange::{Destination, Exchange, ExchangeOptions};
 use super::journal::{Journal, Record};
 use super::timers::Timers;
 use crate::clock::Timestamp;
-use crate::exchange::{BindError, Binding, ExchangeType, Router};
+use crate::exchange::{BindError, Binding, ExchangeType, HistoryBudget};
 use crate::id::{ConnectionId, EntityId};
+use crate::message::Message;
 use crate::metadata::{
     BindingDefinition, Change, Definitions, ExchangeDefinition, Position, QueueDefinition,
 };
@@ -56,6 +57,7 @@ pub struct Vhost {
     definitions: Option<Arc<Definitions>>,
     journal: Arc<Journal>,
     ids: Arc<AtomicU64>,
+    histories: Arc<HistoryBudget>,
     host: Arc<Surroundings>,
 }
 
@@ -78,6 +80,7 @@ pub(super) struct Foundation {
     pub(super) definitions: Option<Arc<Definitions>>,
     pub(super) journal: Arc<Journal>,
     pub(super) ids: Arc<AtomicU64>,
+    pub(super) histories: Arc<HistoryBudget>,
 }
 
 /// What queues of this virtual host are given.
@@ -91,7 +94,7 @@ struct Surroundings {
 impl Vhost {
     /// A virtual host with the exchanges that every one has.
     pub(super) fn new(name: Name, foundation: Foundation) -> Arc<Self> {
-        let Foundation { timers, alarms, definitions, journal, ids } = foundation;
+        let Foundation { timers, alarms, definitions, journal, ids, histories } = foundation;
         let vhost = Arc::new_cyclic(|vhost| Self {
             name,
             exchanges: DashMap::default(),
@@ -100,6 +103,7 @@ impl Vhost {
             definitions,
             journal: Arc::clone(&journal),
             ids,
+            histories,
             host: Arc::new(Surroundings { vhost: Weak::clone(vhost), timers, alarms, journal }),
         });
         for (name, kind) in PREDECLARED {
@@ -220,24 +224,28 @@ impl Vhost {
 
     /// Adds an exchange that is recorded, or need not be.
     pub(super) fn insert_exchange(&self, name: Name, options: ExchangeOptions) {
-        let exchange = Exchange::new(self.next_id(), name.clone(), options);
+        let exchange = Exchange::new(self.next_id(), name.clone(), options, &self.histories);
         self.exchanges.insert(name, exchange);
     }
 
-    /// Adds a binding; one that exists is left as it is.
+    /// Adds a binding; one that exists is left as it is. Returns the messages that a new one is to get at once.
     pub(super) fn add_binding(
         &self,
         topology: &mut Topology,
         source: &Arc<Exchange>,
         binding: Binding<Destination>,
-    ) -> Result<(), BindError> {
+    ) -> Result<Vec<Message>, BindError> {
         let definition = self.binding_definition(source, &binding);
         topology.remember_source(&binding.destination, source);
+        let history = source.history.as_ref().map(Mutex::lock);
         let is_new = source.router.write().bind(binding)?;
-        if is_new && let Some(definition) = definition {
+        if !is_new {
+            return Ok(Vec::new());
+        }
+        if let Some(definition) = definition {
             self.record(topology, Change::PutBinding(self.name.clone(), definition));
         }
-        Ok(())
+        Ok(history.map(|history| history.messages()).unwrap_or_default())
     }
 
     /// Puts a binding back that is recorded.
@@ -334,7 +342,7 @@ impl Vhost {
     }
 
     fn remove_bindings_from(&self, topology: &mut Topology, exchange: &Arc<Exchange>) {
-        let router = std::mem::replace(&mut *exchange.router.write(), Router::new(exchange.options.kind));
+        let router = std::mem::replace(&mut *exchange.router.write(), exchange.empty_router());
         for binding in router.bindings() {
             topology.forget_source(&binding.destination, exchange);
             if let Some(definition) = self.binding_definition(exchange, binding) {

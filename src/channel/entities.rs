@@ -12,11 +12,15 @@ use crate::queue::Counts;
 
 impl Channel {
     /// Class exchange.
-    pub(super) fn on_exchange(&mut self, method: exchange::Method<'_>) -> Result<(), Exception> {
+    pub(super) fn on_exchange(
+        &mut self,
+        method: exchange::Method<'_>,
+        now: Timestamp,
+    ) -> Result<(), Exception> {
         match method {
             exchange::Method::Declare(declare) => self.declare_exchange(declare),
             exchange::Method::Delete(delete) => self.delete_exchange(&delete),
-            exchange::Method::Bind(bind) => self.bind_exchange(bind),
+            exchange::Method::Bind(bind) => self.bind_exchange(bind, now),
             exchange::Method::Unbind(unbind) => self.unbind_exchange(unbind),
             exchange::Method::DeclareOk(_)
             | exchange::Method::DeleteOk(_)
@@ -50,13 +54,14 @@ impl Channel {
         Ok(())
     }
 
-    fn bind_exchange(&self, bind: exchange::Bind<'_>) -> Result<(), Exception> {
-        self.context.session.bind(Bind {
+    fn bind_exchange(&self, bind: exchange::Bind<'_>, now: Timestamp) -> Result<(), Exception> {
+        let binding = Bind {
             source: self.exchange_name(bind.source)?,
             destination: BindTo::Exchange(self.exchange_name(bind.destination)?),
             key: bind.routing_key.as_bytes().into(),
             arguments: bind.arguments,
-        })?;
+        };
+        self.context.session.bind(binding, now)?;
         self.answer_unless(bind.no_wait, exchange::BindOk);
         Ok(())
     }
@@ -76,7 +81,7 @@ impl Channel {
     pub(super) fn on_queue(&mut self, method: queue::Method<'_>, now: Timestamp) -> Result<(), Exception> {
         match method {
             queue::Method::Declare(declare) => self.declare_queue(declare, now),
-            queue::Method::Bind(bind) => self.bind_queue(bind),
+            queue::Method::Bind(bind) => self.bind_queue(bind, now),
             queue::Method::Unbind(unbind) => self.unbind_queue(unbind),
             queue::Method::Purge(purge) => self.purge_queue(&purge, now),
             queue::Method::Delete(delete) => self.delete_queue(&delete, now),
@@ -108,14 +113,15 @@ impl Channel {
         Ok(())
     }
 
-    fn bind_queue(&self, bind: queue::Bind<'_>) -> Result<(), Exception> {
+    fn bind_queue(&self, bind: queue::Bind<'_>, now: Timestamp) -> Result<(), Exception> {
         let queue = self.queue_name(bind.queue)?;
-        self.context.session.bind(Bind {
+        let binding = Bind {
             source: self.exchange_name(bind.exchange)?,
             key: binding_key(bind.queue, bind.routing_key, &queue).as_bytes().into(),
             destination: BindTo::Queue(queue),
             arguments: bind.arguments,
-        })?;
+        };
+        self.context.session.bind(binding, now)?;
         self.answer_unless(bind.no_wait, queue::BindOk);
         Ok(())
     }

@@ -140,7 +140,7 @@ impl Channel {
         match method {
             Method::Basic(method) => self.on_basic(method, now),
             Method::Queue(method) => self.on_queue(method, now),
-            Method::Exchange(method) => self.on_exchange(method),
+            Method::Exchange(method) => self.on_exchange(method, now),
             Method::Confirm(method) => self.on_confirm(&method),
             Method::Tx(method) => self.on_tx(&method, now),
             Method::Channel(method) => self.on_channel(&method),

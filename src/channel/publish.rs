@@ -12,8 +12,8 @@ use super::confirms::Outcome;
 use super::content::{Content, PublishTo};
 use super::deliveries::short;
 use super::{Channel, Mode};
+use crate::broker::Accepted;
 use crate::broker::exchange::Exchange;
-use crate::broker::{Accepted, LazyHeaders, Routes};
 use crate::clock::Timestamp;
 use crate::exception::{ChannelException, ConnectionException, Exception};
 use crate::message::{Envelope, Message, MessageBuilder};
@@ -35,14 +35,6 @@ pub(super) struct Publication {
     exchange: Arc<Exchange>,
     mandatory: bool,
     extra_keys: Vec<Vec<u8>>,
-}
-
-/// A message that is ready to be given to its queues.
-#[derive(Debug)]
-pub(super) struct RoutedMessage {
-    pub(super) message: Message,
-    pub(super) routes: Routes,
-    pub(super) mandatory: bool,
 }
 
 /// What a message's properties ask for.
@@ -122,44 +114,38 @@ impl Channel {
         message: Message,
         now: Timestamp,
     ) -> Result<(), Exception> {
-        let Publication { exchange, mandatory, extra_keys } = publication;
-        let mut routes = std::mem::take(&mut self.routes);
-        self.count_publish(&exchange);
-        let headers = LazyHeaders::new(message.properties());
-        if extra_keys.is_empty() {
-            self.context.session.route(exchange, &[message.routing_key()], &headers, &mut routes);
-        } else {
-            let mut keys = vec![message.routing_key()];
-            keys.extend(extra_keys.iter().map(Vec::as_slice));
-            self.context.session.route(exchange, &keys, &headers, &mut routes);
-        }
-        drop(headers);
-        self.count_routes(routes.len() as u64, mandatory);
-        let mut routed = RoutedMessage { message, routes, mandatory };
         if let Mode::Tx(tx) = &mut self.mode {
-            return Ok(tx.publish(routed)?);
+            return Ok(tx.publish(publication, message)?);
         }
-        let outcome = self.give_to_queues(&mut routed, now);
-        self.routes = routed.routes;
+        let outcome = self.give_to_queues(&publication, &message, now);
         if let Mode::Confirm(confirms) = &self.mode {
             confirms.record(outcome);
         }
         Ok(())
     }
 
-    /// Gives the message to its queues, or back to its publisher. Leaves no routes.
-    pub(super) fn give_to_queues(&self, routed: &mut RoutedMessage, now: Timestamp) -> Outcome {
-        if routed.routes.is_empty() {
-            if routed.mandatory {
-                self.send_return(&routed.message);
+    /// Routes the message and gives it to its queues, or back to its publisher.
+    pub(super) fn give_to_queues(
+        &mut self,
+        publication: &Publication,
+        message: &Message,
+        now: Timestamp,
+    ) -> Outcome {
+        let mut routes = std::mem::take(&mut self.routes);
+        self.count_publish(&publication.exchange);
+        let session = &self.context.session;
+        session.route(&publication.exchange, message, &publication.extra_keys, &mut routes);
+        self.count_routes(routes.len() as u64, publication.mandatory);
+        if routes.is_empty() {
+            if publication.mandatory {
+                self.send_return(message);
             }
             // RabbitMQ: what goes nowhere is confirmed.
             return Outcome::Ack;
         }
-        match self.context.session.enqueue(&mut routed.routes, &routed.message, now) {
-            Accepted(true) => Outcome::Ack,
-            Accepted(false) => Outcome::Nack,
-        }
+        let Accepted(accepted) = self.context.session.enqueue(&mut routes, message, now);
+        self.routes = routes;
+        if accepted { Outcome::Ack } else { Outcome::Nack }
     }
 
     /// basic.return (§1.8.3.8). It goes out before the confirm of the same publish.

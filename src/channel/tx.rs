@@ -1,13 +1,16 @@
 //! Transactions (§1.9): publishes and settlements of one channel that happen at commit, or not at all.
 
+use std::sync::Arc;
+
 use lepus_protocol::method::tx;
 
 use super::held::{Held, TooMuch};
-use super::publish::RoutedMessage;
+use super::publish::Publication;
 use super::unacked::Unacked;
 use super::{Channel, Mode};
 use crate::clock::Timestamp;
 use crate::exception::{ChannelException, Exception};
+use crate::message::Message;
 use crate::queue::Settlement;
 
 /// Publishes and settlements that one transaction may hold.
@@ -16,7 +19,7 @@ const TX_OPERATIONS_MAX: usize = 1_000_000;
 /// What a transaction has gathered.
 #[derive(Debug)]
 pub(super) struct Tx {
-    publishes: Vec<RoutedMessage>,
+    publishes: Vec<(Publication, Message)>,
     settlements: Vec<(Settlement, Vec<Unacked>)>,
     held: Held,
     operations: usize,
@@ -29,13 +32,17 @@ impl Tx {
     }
 
     /// Gathers a publish.
-    pub(super) fn publish(&mut self, routed: RoutedMessage) -> Result<(), ChannelException> {
-        self.held.grow(routed.message.memory_len() as u64).map_err(|TooMuch { max }| {
+    pub(super) fn publish(
+        &mut self,
+        publication: Publication,
+        message: Message,
+    ) -> Result<(), ChannelException> {
+        self.held.grow(message.memory_len() as u64).map_err(|TooMuch { max }| {
             ChannelException::precondition_failed(format_args!(
                 "more than {max} octets in transactions that are not committed"
             ))
         })?;
-        self.publishes.push(routed);
+        self.publishes.push((publication, message));
         self.count(1)
     }
 
@@ -104,9 +111,11 @@ impl Channel {
 
     fn tx_commit(&mut self, now: Timestamp) -> Result<(), Exception> {
         let tx = self.take_tx()?;
-        self.context.session.transact(|| {
-            for mut routed in tx.publishes {
-                self.give_to_queues(&mut routed, now);
+        let context = Arc::clone(&self.context);
+        context.session.transact(|| {
+            // Routed now: what is rolled back leaves no trace, also not in what exchanges remember.
+            for (publication, message) in &tx.publishes {
+                self.give_to_queues(publication, message, now);
             }
             for (how, deliveries) in tx.settlements {
                 self.settle_all(deliveries, how, now);

@@ -5,6 +5,7 @@ use std::fmt;
 
 use lepus_protocol::{FieldTable, FieldValue, ShortStr};
 
+use super::consistent_hash::CHOICES_MAX;
 use super::erlang::Term;
 
 /// Longest binding key, in octets: a short string (§4.2.5.3). It bounds the depth of a topic exchange's
@@ -42,6 +43,16 @@ pub enum BindError {
     KeyTooLong(usize),
     /// The arguments match more than [`HEADERS_MATCHED_MAX`] headers; this many.
     TooManyHeaders(usize),
+    /// The key is to be a weight and is no integer.
+    WeightNotInteger(Vec<u8>),
+    /// The key is to be a weight and is less than 1.
+    WeightNotPositive,
+    /// The key is a weight beyond `u32::MAX`.
+    WeightTooLarge,
+    /// The key is not empty, as it has to be.
+    KeyNotEmpty(Vec<u8>),
+    /// The exchange chooses one of its destinations and has [`CHOICES_MAX`] already.
+    TooManyDestinations,
     /// The exchange has [`BINDINGS_MAX`] bindings already.
     TooManyBindings,
 }
@@ -66,6 +77,15 @@ impl fmt::Display for BindError {
             Self::TooManyHeaders(count) => {
                 write!(f, "binding matches {count} headers, of at most {HEADERS_MATCHED_MAX}")
             }
+            Self::WeightNotInteger(key) => {
+                write!(f, "The binding key must be an integer: {}", Term(&FieldValue::Bytes(key.clone())))
+            }
+            Self::WeightNotPositive => f.write_str("The binding key must be greater than 0"),
+            Self::WeightTooLarge => write!(f, "The binding key must be at most {}", u32::MAX),
+            Self::KeyNotEmpty(key) => {
+                write!(f, "Non empty binding '{}' key not permitted", String::from_utf8_lossy(key))
+            }
+            Self::TooManyDestinations => write!(f, "exchange has {CHOICES_MAX} destinations already"),
             Self::TooManyBindings => write!(f, "exchange has {BINDINGS_MAX} bindings already"),
         }
     }

@@ -38,6 +38,11 @@ impl<K: Clone + Eq + Hash, V> DenseMap<K, V> {
         self.entries.iter().map(|(key, value)| (key, value))
     }
 
+    /// The entry of this number, counted from 0.
+    pub(super) fn nth(&self, number: usize) -> Option<(&K, &V)> {
+        self.entries.get(number).map(|(key, value)| (key, value))
+    }
+
     pub(super) fn contains<Q>(&self, key: &Q) -> bool
     where
         K: Borrow<Q>,

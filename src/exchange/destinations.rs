@@ -20,6 +20,15 @@ impl<D: Clone + Eq + Hash> Destinations<D> {
         self.binding_counts.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.binding_counts.len()
+    }
+
+    /// The destination of this number, counted from 0.
+    pub(super) fn nth(&self, number: usize) -> Option<&D> {
+        self.binding_counts.nth(number).map(|(destination, _)| destination)
+    }
+
     /// Counts one more binding to the destination.
     pub(super) fn add(&mut self, destination: &D) {
         match self.binding_counts.get_mut(destination) {

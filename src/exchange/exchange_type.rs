@@ -1,6 +1,6 @@
 //! The algorithms an exchange may route by.
 
-/// How an exchange routes (§3.1.3).
+/// How an exchange routes (§3.1.3). Those named `x-` are RabbitMQ's, its own or of its plugins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ExchangeType {
     /// By an equal routing key (§3.1.3.1).
@@ -11,11 +11,31 @@ pub enum ExchangeType {
     Topic,
     /// By the message's headers (§3.1.3.4).
     Headers,
+    /// To one destination, by a hash that moves few messages when destinations come and go.
+    ConsistentHash,
+    /// To one destination, by a hash over their number.
+    ModulusHash,
+    /// To one destination by chance.
+    Random,
+    /// To one destination of this node by chance; keys must be empty.
+    LocalRandom,
+    /// To everything bound; what is bound later gets the last messages as well.
+    RecentHistory,
 }
 
 impl ExchangeType {
-    /// Every type there is, in the specification's order.
-    pub const ALL: [Self; 4] = [Self::Direct, Self::Fanout, Self::Topic, Self::Headers];
+    /// Every type there is: the specification's in its order, then RabbitMQ's.
+    pub const ALL: [Self; 9] = [
+        Self::Direct,
+        Self::Fanout,
+        Self::Topic,
+        Self::Headers,
+        Self::ConsistentHash,
+        Self::ModulusHash,
+        Self::Random,
+        Self::LocalRandom,
+        Self::RecentHistory,
+    ];
 
     /// The type that `exchange.declare` means by this name.
     pub fn from_name(name: &str) -> Option<Self> {
@@ -29,6 +49,11 @@ impl ExchangeType {
             Self::Fanout => "fanout",
             Self::Topic => "topic",
             Self::Headers => "headers",
+            Self::ConsistentHash => "x-consistent-hash",
+            Self::ModulusHash => "x-modulus-hash",
+            Self::Random => "x-random",
+            Self::LocalRandom => "x-local-random",
+            Self::RecentHistory => "x-recent-history",
         }
     }
 }

@@ -6,25 +6,38 @@
 //! ```text
 //!   direct   key -> destinations            fanout   destinations
 //!   topic    trie of words -> destinations  headers  one required header -> patterns -> destinations
+//!   x-consistent-hash, x-modulus-hash       one destination by a hash of the key, a header or a property
+//!   x-random, x-local-random                one destination by chance, which is passed in
 //! ```
 //!
 //! What a destination is does not matter here: a queue, another exchange, or anything else with a
-//! cheap clone and a hash. Nothing here knows of queues, connections or time.
+//! cheap clone and a hash. Nothing here knows of queues, connections or time. What an exchange remembers of messages
+//! (`x-recent-history`) is kept beside its routes, which depend on the message alone.
 
+pub mod arguments;
 mod binding;
 mod exchange_type;
 mod router;
+mod subject;
 
+mod consistent_hash;
 mod direct;
 mod fanout;
 mod headers;
+mod modulus_hash;
+mod random;
 mod topic;
+
+mod history;
 
 mod dense_map;
 mod destinations;
 mod erlang;
 
 pub use binding::{BINDINGS_MAX, BindError, Binding, HEADERS_MATCHED_MAX, KEY_LENGTH_MAX};
+pub use consistent_hash::CHOICES_MAX;
 pub use exchange_type::ExchangeType;
 pub use headers::MessageHeaders;
+pub use history::{History, HistoryBudget};
 pub use router::Router;
+pub use subject::{Subject, Target};

@@ -19,6 +19,7 @@ mod bindings;
 mod consume;
 mod dead_letters;
 mod errors;
+mod exchange_types;
 mod exchanges;
 mod frames;
 mod get;

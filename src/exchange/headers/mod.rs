@@ -18,7 +18,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use ahash::AHashMap;
-use lepus_protocol::FieldTable;
+use lepus_protocol::{FieldTable, Properties};
 
 use super::binding::BindError;
 use super::dense_map::{DenseMap, shrink};
@@ -30,6 +30,11 @@ pub trait MessageHeaders {
     /// The headers; `None` if there are none, or none that can be read. May be called more than once for a message
     /// that passes several exchanges.
     fn table(&self) -> Option<&FieldTable>;
+
+    /// The properties, headers among them; `None` if there are none, or none that can be read.
+    fn properties(&self) -> Option<Properties<'_>> {
+        None
+    }
 }
 
 /// No headers.

@@ -1,17 +1,20 @@
 //! An exchange's bindings, and the rules its type makes of them.
 
-use std::hash::Hash;
 use std::sync::Arc;
 
 use ahash::AHashMap;
 use lepus_protocol::FieldTable;
 
 use super::binding::{BINDINGS_MAX, BindError, Binding, KEY_LENGTH_MAX};
+use super::consistent_hash::ConsistentHash;
 use super::dense_map::{DenseMap, shrink};
 use super::direct::Direct;
 use super::exchange_type::ExchangeType;
 use super::fanout::Fanout;
-use super::headers::{HeaderRules, MessageHeaders};
+use super::headers::HeaderRules;
+use super::modulus_hash::ModulusHash;
+use super::random::Random;
+use super::subject::{Subject, Target};
 use super::topic::Topic;
 
 /// The bindings of one exchange.
@@ -24,10 +27,10 @@ pub struct Router<D> {
     binding_count: usize,
 }
 
-impl<D: Clone + Eq + Hash> Router<D> {
-    /// No bindings yet.
-    pub fn new(kind: ExchangeType) -> Self {
-        Self { kind, rules: Rules::new(kind), bindings: AHashMap::new(), binding_count: 0 }
+impl<D: Target> Router<D> {
+    /// No bindings yet. `arguments` as the exchange was declared with, and [checked](super::arguments::check).
+    pub fn new(kind: ExchangeType, arguments: &FieldTable) -> Self {
+        Self { kind, rules: Rules::new(kind, arguments), bindings: AHashMap::new(), binding_count: 0 }
     }
 
     /// The algorithm.
@@ -101,13 +104,14 @@ impl<D: Clone + Eq + Hash> Router<D> {
         self.bindings.get(destination).into_iter().flat_map(DenseMap::iter).map(|(_, binding)| binding)
     }
 
-    /// Calls `found` for each destination that a message goes to.
+    /// Calls `found` for each destination that a message goes to. One with several keys goes where any of them leads,
+    /// except where the type chooses one destination: that is chosen once.
     ///
     /// A destination that several bindings lead to may be found several times; the message goes there
     /// once all the same (RabbitMQ), which is for the caller to see to, who joins the routes of several exchanges
     /// anyway. The order depends on the calls made before, and on nothing else.
-    pub fn route(&self, routing_key: &[u8], headers: &dyn MessageHeaders, found: &mut dyn FnMut(&D)) {
-        self.rules.route(routing_key, headers, found);
+    pub fn route(&self, subject: &Subject<'_>, found: &mut dyn FnMut(&D)) {
+        self.rules.route(subject, found);
     }
 
     #[cfg(test)]
@@ -138,15 +142,22 @@ enum Rules<D> {
     Fanout(Fanout<D>),
     Topic(Topic<D>),
     Headers(HeaderRules<D>),
+    ConsistentHash(ConsistentHash<D>),
+    ModulusHash(ModulusHash<D>),
+    Random(Random<D>),
 }
 
-impl<D: Clone + Eq + Hash> Rules<D> {
-    fn new(kind: ExchangeType) -> Self {
+impl<D: Target> Rules<D> {
+    fn new(kind: ExchangeType, arguments: &FieldTable) -> Self {
         match kind {
             ExchangeType::Direct => Self::Direct(Direct::new()),
-            ExchangeType::Fanout => Self::Fanout(Fanout::new()),
+            ExchangeType::Fanout | ExchangeType::RecentHistory => Self::Fanout(Fanout::new()),
             ExchangeType::Topic => Self::Topic(Topic::new()),
             ExchangeType::Headers => Self::Headers(HeaderRules::new()),
+            ExchangeType::ConsistentHash => Self::ConsistentHash(ConsistentHash::new(arguments)),
+            ExchangeType::ModulusHash => Self::ModulusHash(ModulusHash::new()),
+            ExchangeType::Random => Self::Random(Random::new(false)),
+            ExchangeType::LocalRandom => Self::Random(Random::new(true)),
         }
     }
 
@@ -157,6 +168,9 @@ impl<D: Clone + Eq + Hash> Rules<D> {
             Self::Fanout(fanout) => fanout.insert(destination),
             Self::Topic(topic) => topic.insert(key, destination),
             Self::Headers(rules) => rules.insert(arguments, destination)?,
+            Self::ConsistentHash(hash) => hash.insert(key, destination)?,
+            Self::ModulusHash(hash) => hash.insert(destination)?,
+            Self::Random(random) => random.insert(key, destination)?,
         }
         Ok(())
     }
@@ -168,15 +182,21 @@ impl<D: Clone + Eq + Hash> Rules<D> {
             Self::Fanout(fanout) => fanout.remove(destination),
             Self::Topic(topic) => topic.remove(key, destination),
             Self::Headers(rules) => rules.remove(arguments, destination),
+            Self::ConsistentHash(hash) => hash.remove(key, destination),
+            Self::ModulusHash(hash) => hash.remove(destination),
+            Self::Random(random) => random.remove(destination),
         }
     }
 
-    fn route(&self, routing_key: &[u8], headers: &dyn MessageHeaders, found: &mut dyn FnMut(&D)) {
+    fn route(&self, subject: &Subject<'_>, found: &mut dyn FnMut(&D)) {
         match self {
-            Self::Direct(direct) => direct.route(routing_key, found),
+            Self::Direct(direct) => subject.keys.iter().for_each(|key| direct.route(key, found)),
             Self::Fanout(fanout) => fanout.route(found),
-            Self::Topic(topic) => topic.route(routing_key, found),
-            Self::Headers(rules) => rules.route(headers, found),
+            Self::Topic(topic) => subject.keys.iter().for_each(|key| topic.route(key, found)),
+            Self::Headers(rules) => rules.route(subject.headers, found),
+            Self::ConsistentHash(hash) => hash.route(subject, found),
+            Self::ModulusHash(hash) => hash.route(subject, found),
+            Self::Random(random) => random.route(subject, found),
         }
     }
 
@@ -187,6 +207,9 @@ impl<D: Clone + Eq + Hash> Rules<D> {
             Self::Fanout(fanout) => fanout.rule_count(),
             Self::Topic(topic) => topic.rule_count(),
             Self::Headers(rules) => rules.rule_count(),
+            Self::ConsistentHash(hash) => hash.rule_count(),
+            Self::ModulusHash(hash) => hash.rule_count(),
+            Self::Random(random) => random.rule_count(),
         }
     }
 }

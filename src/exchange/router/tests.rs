@@ -5,6 +5,15 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// The types that find all destinations and take any key.
+const ANY_KEY: [ExchangeType; 5] = [
+    ExchangeType::Direct,
+    ExchangeType::Fanout,
+    ExchangeType::Topic,
+    ExchangeType::Headers,
+    ExchangeType::RecentHistory,
+];
+
 fn binding(key: &str, destination: u32) -> Binding<u32> {
     Binding { key: key.as_bytes().into(), arguments: FieldTable::new(), destination }
 }
@@ -16,7 +25,7 @@ fn with_argument(key: &str, value: impl Into<FieldValue>, destination: u32) -> B
 }
 
 fn router(kind: ExchangeType, bindings: &[Binding<u32>]) -> Router<u32> {
-    let mut router = Router::new(kind);
+    let mut router = Router::new(kind, &FieldTable::new());
     bindings.iter().for_each(|binding| assert_eq!(router.bind(binding.clone()), Ok(true)));
     router
 }
@@ -27,7 +36,7 @@ fn unbind(router: &mut Router<u32>, binding: &Binding<u32>) -> bool {
 
 fn found(router: &Router<u32>, key: &str) -> Vec<u32> {
     let mut found = Vec::new();
-    router.route(key.as_bytes(), &(), &mut |destination| found.push(*destination));
+    router.route(&Subject::by_keys(&[key.as_bytes()]), &mut |destination| found.push(*destination));
     found
 }
 
@@ -58,7 +67,7 @@ fn fanout_finds_a_destination_once_however_many_its_keys() {
 
 #[test]
 fn an_equal_binding_stays_alone() {
-    for kind in ExchangeType::ALL {
+    for kind in ANY_KEY {
         let mut router = router(kind, &[with_argument("k", "v", 1)]);
         assert_eq!(router.bind(with_argument("k", "v", 1)), Ok(false));
         assert_eq!(router.len(), 1);
@@ -96,19 +105,19 @@ fn the_order_of_arguments_does_not_count_but_a_number_s_type_does() {
 
 #[test]
 fn what_is_refused_leaves_nothing_behind() {
-    let mut router = Router::new(ExchangeType::Headers);
+    let mut router = Router::new(ExchangeType::Headers, &FieldTable::new());
     let mut wrong = binding("", 1);
     wrong.arguments.insert("x-match", "some");
     assert!(matches!(router.bind(wrong), Err(BindError::UnknownMatch(_))));
     assert_eq!(router.bind(binding(&"k".repeat(256), 1)), Err(BindError::KeyTooLong(256)));
     assert_no_residue(&router);
-    let other_type = &mut Router::new(ExchangeType::Topic);
+    let other_type = &mut Router::new(ExchangeType::Topic, &FieldTable::new());
     assert_eq!(other_type.bind(with_argument("", "some", 1)), Ok(true));
 }
 
 #[test]
 fn a_destination_s_end_takes_its_bindings_along() {
-    for kind in ExchangeType::ALL {
+    for kind in ANY_KEY {
         let own = [with_argument("a.*", "v", 1), binding("#", 1), with_argument("", 2_i32, 1)];
         let mut router = router(kind, &own);
         assert_eq!(router.bind(binding("other", 2)), Ok(true));
@@ -124,11 +133,11 @@ fn a_destination_s_end_takes_its_bindings_along() {
 #[test]
 fn a_hundred_thousand_queues_come_and_go() {
     // Were the end of one queue to cost what all queues cost, this would not end in a test's time.
-    for kind in ExchangeType::ALL {
+    for kind in ANY_KEY {
         let bindings = |queue: u32| {
             [binding("shared", queue), with_argument("shared.#", queue.to_string().as_str(), queue)]
         };
-        let mut router = Router::new(kind);
+        let mut router = Router::new(kind, &FieldTable::new());
         for queue in 0..100_000 {
             bindings(queue).into_iter().for_each(|binding| assert_eq!(router.bind(binding), Ok(true)));
         }
@@ -142,9 +151,9 @@ fn a_hundred_thousand_queues_come_and_go() {
 
 #[test]
 fn one_queue_may_have_twenty_thousand_bindings() {
-    for kind in ExchangeType::ALL {
+    for kind in ANY_KEY {
         let bindings = || (0..20_000).map(|number| with_argument(&format!("k.{number}"), number, 1));
-        let mut router = Router::new(kind);
+        let mut router = Router::new(kind, &FieldTable::new());
         bindings().for_each(|binding| assert_eq!(router.bind(binding), Ok(true)));
         assert_eq!(router.bindings_to(&1).count(), 20_000);
         bindings().for_each(|binding| assert!(unbind(&mut router, &binding)));
@@ -163,7 +172,7 @@ proptest! {
         kind in prop::sample::select(&[ExchangeType::Direct, ExchangeType::Fanout][..]),
         calls in prop::collection::vec((0..5, "[ab]{0,2}", 0..2_i32, 0_u32..4), 0..60),
     ) {
-        let mut router = Router::new(kind);
+        let mut router = Router::new(kind, &FieldTable::new());
         let mut model = BTreeSet::new();
         for (call, key, value, queue) in calls {
             let binding = with_argument(&key, value, queue);

@@ -1,0 +1,158 @@
+//! The arguments of exchange.declare that mean something to one type of exchange (RabbitMQ; its texts).
+
+use std::error::Error;
+use std::fmt;
+
+use lepus_protocol::{FieldTable, FieldValue};
+
+use super::erlang::Term;
+use super::exchange_type::ExchangeType;
+
+/// Names the header that `x-consistent-hash` hashes.
+const HASH_HEADER: &str = "hash-header";
+
+/// Names the property that `x-consistent-hash` hashes.
+const HASH_PROPERTY: &str = "hash-property";
+
+/// How many messages `x-recent-history` keeps.
+const HISTORY_LENGTH: &str = "x-recent-history-length";
+
+/// Messages that `x-recent-history` keeps if it is not told (RabbitMQ).
+const HISTORY_LENGTH_DEFAULT: usize = 20;
+
+/// An argument that an exchange of this type does not accept.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ArgumentError {
+    /// It has to be a string; its name and value.
+    NotText(&'static str, FieldValue),
+    /// Both arguments that say what to hash.
+    HeaderAndProperty,
+    /// There is no such property, or it cannot be hashed.
+    UnsupportedProperty(String),
+    /// It has to be a positive integer; its name and value.
+    NotPositive(&'static str, FieldValue),
+}
+
+/// What `x-consistent-hash` takes the hash of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum HashOn {
+    /// The routing key.
+    #[default]
+    RoutingKey,
+    /// The header of this name.
+    Header(String),
+    /// The property correlation-id.
+    CorrelationId,
+    /// The property message-id.
+    MessageId,
+    /// The property timestamp.
+    Timestamp,
+}
+
+/// Checks the arguments that mean something to exchanges of `kind`.
+///
+/// # Errors
+/// The first that is not accepted.
+pub fn check(kind: ExchangeType, arguments: &FieldTable) -> Result<(), ArgumentError> {
+    match kind {
+        ExchangeType::ConsistentHash => HashOn::from_arguments(arguments).map(drop),
+        ExchangeType::RecentHistory => history_length(arguments).map(drop),
+        ExchangeType::Direct
+        | ExchangeType::Fanout
+        | ExchangeType::Topic
+        | ExchangeType::Headers
+        | ExchangeType::ModulusHash
+        | ExchangeType::Random
+        | ExchangeType::LocalRandom => Ok(()),
+    }
+}
+
+impl HashOn {
+    pub(super) fn from_arguments(arguments: &FieldTable) -> Result<Self, ArgumentError> {
+        let (header, property) = (text(arguments, HASH_HEADER)?, text(arguments, HASH_PROPERTY)?);
+        match (header, property) {
+            (None, None) => Ok(Self::RoutingKey),
+            (Some(header), None) => Ok(Self::Header(header.to_owned())),
+            (None, Some("correlation_id")) => Ok(Self::CorrelationId),
+            (None, Some("message_id")) => Ok(Self::MessageId),
+            (None, Some("timestamp")) => Ok(Self::Timestamp),
+            (None, Some(other)) => Err(ArgumentError::UnsupportedProperty(other.to_owned())),
+            (Some(_), Some(_)) => Err(ArgumentError::HeaderAndProperty),
+        }
+    }
+}
+
+/// How many messages an exchange of type `x-recent-history` keeps.
+///
+/// # Errors
+/// When the argument is not a positive integer.
+pub fn history_length(arguments: &FieldTable) -> Result<usize, ArgumentError> {
+    let Some(value) = arguments.get(HISTORY_LENGTH) else { return Ok(HISTORY_LENGTH_DEFAULT) };
+    match value.as_integer().and_then(|length| usize::try_from(length).ok()) {
+        Some(length @ 1..) => Ok(length),
+        _ => Err(ArgumentError::NotPositive(HISTORY_LENGTH, value.clone())),
+    }
+}
+
+fn text<'a>(arguments: &'a FieldTable, key: &'static str) -> Result<Option<&'a str>, ArgumentError> {
+    let Some(value) = arguments.get(key) else { return Ok(None) };
+    value.as_str().map(Some).ok_or_else(|| ArgumentError::NotText(key, value.clone()))
+}
+
+impl fmt::Display for ArgumentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // RabbitMQ: 541.
+            Self::NotText(key, value) => {
+                write!(f, "Invalid argument {}, '{key}' must be a string", Term(value))
+            }
+            Self::HeaderAndProperty => f.write_str("hash-header and hash-property are mutually exclusive"),
+            Self::UnsupportedProperty(property) => write!(f, "Unsupported property: {property}"),
+            Self::NotPositive(key, value) => {
+                write!(f, "Invalid argument {}, '{key}' must be a positive integer", Term(value))
+            }
+        }
+    }
+}
+
+impl Error for ArgumentError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(kind: ExchangeType, entries: &[(&str, FieldValue)]) -> String {
+        let mut arguments = FieldTable::new();
+        entries.iter().for_each(|(key, value)| arguments.insert(key, value.clone()));
+        check(kind, &arguments).map_or_else(|error| error.to_string(), |()| "accepted".to_owned())
+    }
+
+    #[test]
+    fn what_to_hash_is_one_header_or_one_of_three_properties() {
+        let refused = |entries: &[_]| refusal(ExchangeType::ConsistentHash, entries);
+        for property in ["correlation_id", "message_id", "timestamp"] {
+            assert_eq!(refused(&[("hash-property", property.into())]), "accepted");
+        }
+        assert_eq!(refused(&[("hash-header", "h".into())]), "accepted");
+        assert_eq!(refused(&[("hash-property", "user_id".into())]), "Unsupported property: user_id");
+        assert_eq!(
+            refused(&[("hash-header", "h".into()), ("hash-property", "timestamp".into())]),
+            "hash-header and hash-property are mutually exclusive"
+        );
+        assert_eq!(
+            refused(&[("hash-header", 5_i32.into())]),
+            "Invalid argument 5, 'hash-header' must be a string"
+        );
+    }
+
+    #[test]
+    fn a_history_s_length_is_a_positive_integer() {
+        let refused = |value: FieldValue| refusal(ExchangeType::RecentHistory, &[(HISTORY_LENGTH, value)]);
+        assert_eq!(refused(1_i32.into()), "accepted");
+        let reason = "'x-recent-history-length' must be a positive integer";
+        assert_eq!(refused(0_i32.into()), format!("Invalid argument 0, {reason}"));
+        assert_eq!(refused((-1_i64).into()), format!("Invalid argument -1, {reason}"));
+        assert_eq!(refused("5".into()), format!("Invalid argument <<\"5\">>, {reason}"));
+        assert_eq!(refused(true.into()), format!("Invalid argument true, {reason}"));
+    }
+}
