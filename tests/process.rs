@@ -6,6 +6,7 @@
 #[expect(dead_code, unused_imports, clippy::print_stdout, reason = "other dialogues use the rest")]
 mod support;
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
@@ -16,7 +17,7 @@ use std::time::Duration;
 use lepus::config::Config;
 use rustix::process::{Pid, Signal, kill_process};
 use support::wire::{BODY, HEADER, METHOD, frame};
-use support::{Peer, consume, declare, passive, publish};
+use support::{Credentials, Peer, consume, declare, passive, publish};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -267,12 +268,6 @@ mod refusal {
     }
 
     #[test]
-    fn a_log_filter_that_is_none() {
-        let line = reason(&["--listen", ANYWHERE, "--log", "lepus=loud"]);
-        assert!(line.starts_with("lepus: --log 'lepus=loud' is not a log filter: "), "{line}");
-    }
-
-    #[test]
     fn a_data_directory_that_is_a_file() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let path = file.path().to_str().unwrap();
@@ -290,20 +285,143 @@ mod refusal {
         let line = reason(&arguments);
         assert!(line.starts_with("lepus: ") && line.contains(path), "{line}");
     }
+}
 
-    /// Usage errors are the command line parser's: code 2, the value and the flag by name, a hint.
+/// Settings that cannot be used: code 2, and a line for each that says where it stands.
+mod settings {
+    use super::*;
+
+    use std::io::Write;
+
+    use tempfile::NamedTempFile;
+
+    fn file(text: &str) -> NamedTempFile {
+        let mut file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        file
+    }
+
+    fn path(file: &NamedTempFile) -> &str {
+        file.path().to_str().unwrap()
+    }
+
+    /// What the broker proposes to a new connection.
+    async fn heartbeat(address: SocketAddr) -> u64 {
+        let mut peer = Peer::dial(address).await;
+        peer.log_in(&Credentials::plain("guest", "guest")).await.number("heartbeat")
+    }
+
     #[test]
-    fn text_that_is_no_address() {
-        for broker in [
-            Broker::spawn(&["--listen", "nonsense"], &[]),
-            Broker::spawn(&[], &[("LEPUS_LISTEN", "nonsense")]),
-        ] {
-            let lines = broker.expect_failure(2);
-            assert!(
-                lines[0].starts_with("error: invalid value 'nonsense' for '--listen <LISTEN>'"),
-                "{lines:?}"
-            );
-        }
+    fn what_is_wrong_is_told_with_its_flag_or_variable() {
+        let lines = Broker::spawn(&["--listen", "nonsense"], &[]).expect_failure(2);
+        assert!(lines[0].starts_with("lepus: --listen: 'nonsense' is not an address"), "{lines:?}");
+        let lines = Broker::spawn(&[], &[("LEPUS_LISTEN", "nonsense")]).expect_failure(2);
+        assert!(lines[0].starts_with("lepus: LEPUS_LISTEN: 'nonsense' is not an address"), "{lines:?}");
+        let lines = Broker::spawn(&["--log", "lepus=loud"], &[]).expect_failure(2);
+        assert!(lines[0].starts_with("lepus: --log: 'lepus=loud' is not a log filter"), "{lines:?}");
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_file_is_told_with_its_line() {
+        let file = file("listen = [\"127.0.0.1:0\"]\nmemory_limt = 5\n\n[limits]\nheartbeat = \"often\"\n");
+        let path = path(&file);
+        let lines = Broker::spawn(&["--config", path], &[("LEPUS_LOG", "off")]).expect_failure(2);
+        let expected = [
+            format!("lepus: {path}:2:1: unknown setting 'memory_limt'; did you mean 'memory_limit'?"),
+            format!(
+                "lepus: {path}:5:1: limits.heartbeat: \"often\" is not a number of seconds, or a time such as \"2m\""
+            ),
+        ];
+        assert_eq!(lines, expected);
+    }
+
+    #[tokio::test]
+    async fn the_environment_is_stronger_than_the_file_and_flags_are_stronger_than_both() {
+        let taken = TcpListener::bind(ANYWHERE).unwrap();
+        let taken = taken.local_addr().unwrap().to_string();
+        let file = file(&format!("listen = [\"{taken}\"]\nlog = \"off\"\n[limits]\nheartbeat = 7\n"));
+        let environment = [("LEPUS_CONFIG", path(&file)), ("LEPUS_LISTEN", ANYWHERE), ("LEPUS_LOG", "warn")];
+        let mut broker = Broker::spawn(&["--log", "info"], &environment);
+        let address = broker.expect_address();
+        assert_eq!(heartbeat(address).await, 7);
+    }
+
+    #[tokio::test]
+    async fn sighup_takes_over_what_it_can_and_names_what_needs_a_restart() {
+        let file = file("listen = [\"127.0.0.1:0\"]\n[limits]\nheartbeat = 7\n");
+        let mut broker = Broker::spawn(&["--config", path(&file)], &[]);
+        let address = broker.expect_address();
+        broker.expect_line(STARTED);
+        let mut before = connect(address).await;
+
+        fs::write(file.path(), "listen = [\"127.0.0.1:1\"]\nlog = \"debug\"\n[limits]\nheartbeat = 8\n")
+            .unwrap();
+        broker.signal(Signal::HUP);
+        broker.expect_line("'listen' has changed: it needs a restart");
+        broker.expect_line("'log' has changed");
+        broker.expect_line("'limits.heartbeat' has changed");
+        broker.expect_line("settings read again");
+        assert_eq!(heartbeat(address).await, 8);
+        before.call(1, declare("still")).await;
+        before.close().await;
+        broker.expect_line("DEBUG");
+    }
+
+    #[tokio::test]
+    async fn sighup_with_a_bad_file_changes_nothing() {
+        let file = file("listen = [\"127.0.0.1:0\"]\n[limits]\nheartbeat = 7\n");
+        let mut broker = Broker::spawn(&["--config", path(&file)], &[]);
+        let address = broker.expect_address();
+        broker.expect_line(STARTED);
+        fs::write(file.path(), "[limits]\nheartbeat = 8\nhartbeat = 9\n").unwrap();
+        broker.signal(Signal::HUP);
+        broker.expect_line(":3:1: unknown setting 'limits.hartbeat'; did you mean 'limits.heartbeat'?");
+        broker.expect_line("nothing was changed");
+        assert_eq!(heartbeat(address).await, 7);
+    }
+
+    /// Runs `lepus config ...`: its exit code, standard output, standard error.
+    fn config(arguments: &[&str], environment: &[(&str, &str)]) -> (Option<i32>, String, String) {
+        let output = Command::new(env!("CARGO_BIN_EXE_lepus"))
+            .arg("config")
+            .args(arguments)
+            .env_clear()
+            .envs(environment.iter().copied())
+            .output()
+            .unwrap();
+        let text = |octets| String::from_utf8(octets).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    }
+
+    #[test]
+    fn config_check_judges_a_file() {
+        let good = file("memory_limit = \"2GiB\"\n");
+        assert_eq!(config(&["check", path(&good)], &[]).0, Some(0));
+        let bad = file("memory_limit = \"2 apples\"\n");
+        let (code, _, told) = config(&["check", path(&bad)], &[]);
+        assert_eq!(code, Some(2));
+        assert!(told.contains(&format!("{}:1:1: memory_limit: \"2 apples\" is not", path(&bad))), "{told}");
+    }
+
+    #[test]
+    fn config_show_names_the_origin_of_each_value() {
+        let file = file("\nmemory_limit = \"2GiB\"\n");
+        let environment = [("LEPUS_CONFIG", path(&file)), ("LEPUS_HEARTBEAT", "9")];
+        let (code, table, _) = config(&["show", "--channel-max", "5"], &environment);
+        assert_eq!(code, Some(0));
+        let line = |key: &str| {
+            let line = table.lines().find(|line| line.starts_with(key)).unwrap();
+            line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(line("memory_limit"), ["memory_limit", "\"2GiB\"", &format!("{}:2:1", path(&file))]);
+        assert_eq!(line("limits.heartbeat"), ["limits.heartbeat", "9", "LEPUS_HEARTBEAT"]);
+        assert_eq!(line("limits.channel_max"), ["limits.channel_max", "5", "--channel-max"]);
+        assert_eq!(line("identity"), ["identity", "\"rabbitmq\"", "default"]);
+
+        let (_, json, _) = config(&["show", "--format", "json"], &environment);
+        let rows: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let row = rows.as_array().unwrap().iter().find(|row| row["key"] == "memory_limit").unwrap();
+        assert_eq!(row["value"], 2_147_483_648_u64);
     }
 }
 

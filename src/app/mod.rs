@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use parking_lot::RwLock;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -19,12 +19,13 @@ use crate::broker::{Broker, DataDir};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::connection::Settings;
-use crate::server::Server;
+use crate::server::{Room, Server};
 
 /// A running broker.
 #[derive(Debug)]
 pub struct App {
     broker: Arc<Broker>,
+    settings: Arc<Settings>,
     addresses: Vec<SocketAddr>,
     stopping: CancellationToken,
     tasks: TaskTracker,
@@ -44,20 +45,15 @@ impl App {
             listeners.push(Server::bind(*address).await?);
         }
         let data = config.data_dir.as_deref().map(DataDir::open).transpose()?;
-        let message_size_max = config.limits.message_size_max;
-        if data.is_some() && message_size_max > KEPT_MESSAGE_MAX {
-            return Err(io::Error::other(format!(
-                "messages of up to {message_size_max} octets are allowed, at most {KEPT_MESSAGE_MAX} can be kept"
-            )));
-        }
+        check(&config)?;
         let authority = Authority::new(config.anonymous);
         let broker = Broker::new(authority, Clock::start(), config.memory_limit, data)?;
         let stopping = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let room = Arc::new(Semaphore::new(config.limits.connections_max.min(Semaphore::MAX_PERMITS)));
+        let room = Arc::new(Room::default());
         let settings = Arc::new(Settings {
             broker: Arc::clone(&broker),
-            limits: config.limits,
+            limits: RwLock::new(Arc::new(config.limits)),
             identity: config.identity,
             rabbitmq_version: config.rabbitmq_version,
             stopping: stopping.clone(),
@@ -78,6 +74,7 @@ impl App {
         tracing::info!("Server startup complete");
         Ok(Self {
             broker,
+            settings,
             addresses,
             stopping,
             tasks,
@@ -85,6 +82,18 @@ impl App {
             drain_timeout: config.drain_timeout,
             data_dir: config.data_dir,
         })
+    }
+
+    /// Takes over those of the settings in `config` that need no restart. The log is not the broker's, and has its own
+    /// way.
+    ///
+    /// # Errors
+    /// When they cannot be used; then nothing has changed.
+    pub fn reload(&self, config: &Config) -> io::Result<()> {
+        check(config)?;
+        self.broker.alarms.set_memory_limit(config.memory_limit);
+        self.settings.set_limits(config.limits.clone());
+        Ok(())
     }
 
     /// The address of the first listener.
@@ -113,4 +122,15 @@ impl App {
         }
         tracing::info!("stopped");
     }
+}
+
+/// What the parts can do together.
+fn check(config: &Config) -> io::Result<()> {
+    let message_size_max = config.limits.message_size_max;
+    if config.data_dir.is_some() && message_size_max > KEPT_MESSAGE_MAX {
+        return Err(io::Error::other(format!(
+            "messages of up to {message_size_max} octets are allowed, at most {KEPT_MESSAGE_MAX} can be kept"
+        )));
+    }
+    Ok(())
 }

@@ -2,16 +2,31 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 
-/// Starts logging what `filter` lets through, such as `info` or `lepus::connection=debug`.
-///
-/// # Errors
-/// When the filter cannot be understood.
-pub fn init(filter: &str) -> Result<(), ParseError> {
-    let filter = EnvFilter::builder().parse(filter)?;
+use crate::config::LogFilter;
+
+/// The running log.
+#[derive(Debug)]
+pub struct Log {
+    filter: reload::Handle<EnvFilter, Registry>,
+}
+
+/// Starts logging what `filter` lets through.
+pub fn init(filter: &LogFilter) -> Log {
+    let (layer, filter) = reload::Layer::new(filter.to_filter());
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
-    Ok(())
+    let lines = fmt::layer().with_ansi(colours).with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(layer).with(lines).init();
+    Log { filter }
+}
+
+impl Log {
+    /// Logs what `filter` lets through from here on.
+    pub fn set(&self, filter: &LogFilter) {
+        // It fails only once the log is gone, and then nobody would read of it.
+        let _ = self.filter.reload(filter.to_filter());
+    }
 }

@@ -33,8 +33,7 @@ impl Raised {
 #[derive(Debug)]
 pub struct Alarms {
     used: AtomicI64,
-    raise_at: i64,
-    clear_at: i64,
+    raise_at: AtomicI64,
     raised: watch::Sender<Raised>,
 }
 
@@ -42,18 +41,29 @@ impl Alarms {
     /// The memory alarm is raised above `memory_limit` octets, and cleared below nine tenths of it so that it does not
     /// flap.
     pub fn new(memory_limit: u64) -> Self {
-        let raise_at = i64::try_from(memory_limit).unwrap_or(i64::MAX);
         let (raised, _) = watch::channel(Raised::default());
-        Self { used: AtomicI64::new(0), raise_at, clear_at: raise_at / 10 * 9, raised }
+        Self { used: AtomicI64::new(0), raise_at: AtomicI64::new(signed(memory_limit)), raised }
+    }
+
+    /// Another limit from here on; the alarm follows it.
+    pub fn set_memory_limit(&self, memory_limit: u64) {
+        let raise_at = signed(memory_limit);
+        if self.raise_at.swap(raise_at, Ordering::Relaxed) != raise_at {
+            let used = self.used.load(Ordering::Relaxed);
+            self.set(|raised| {
+                raised.memory = used > if raised.memory { clear_at(raise_at) } else { raise_at }
+            });
+        }
     }
 
     /// The octets in use have changed by `delta`.
     pub fn account(&self, delta: i64) {
         let used = self.used.fetch_add(delta, Ordering::Relaxed) + delta;
+        let raise_at = self.raise_at.load(Ordering::Relaxed);
         let raised = self.raised.borrow().memory;
-        if delta > 0 && used > self.raise_at && !raised {
+        if delta > 0 && used > raise_at && !raised {
             self.set(|raised| raised.memory = true);
-        } else if delta < 0 && used <= self.clear_at && raised {
+        } else if delta < 0 && used <= clear_at(raise_at) && raised {
             self.set(|raised| raised.memory = false);
         }
     }
@@ -87,9 +97,31 @@ impl Alarms {
     }
 }
 
+fn signed(octets: u64) -> i64 {
+    i64::try_from(octets).unwrap_or(i64::MAX)
+}
+
+/// Well below, so that the alarm does not flap.
+fn clear_at(raise_at: i64) -> i64 {
+    raise_at / 10 * 9
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_alarm_follows_a_new_limit() {
+        let alarms = Alarms::new(1000);
+        let state = alarms.subscribe();
+        alarms.account(900);
+        alarms.set_memory_limit(500);
+        assert!(state.borrow().memory);
+        alarms.set_memory_limit(950);
+        assert!(state.borrow().memory, "not yet well below");
+        alarms.set_memory_limit(2000);
+        assert!(!state.borrow().any());
+    }
 
     #[test]
     fn the_memory_alarm_is_raised_above_the_limit_and_cleared_well_below() {

@@ -63,7 +63,7 @@ pub struct Context {
     /// The time, for deliveries that are resumed by the writer.
     pub clock: Clock,
     /// Limits.
-    pub limits: ConnectionLimits,
+    pub limits: Arc<ConnectionLimits>,
     /// What its channels hold that is not published.
     pub holdings: Arc<Holdings>,
     /// Whether the client understands a basic.cancel from the server (RabbitMQ: consumer_cancel_notify).

@@ -1,10 +1,17 @@
 //! The command line.
 
+mod config;
 mod server;
+mod settings;
 
+use std::fmt::Display;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+/// Ends a process whose flags, variables or files cannot be used; a broker that cannot start for another reason ends
+/// with 1.
+const BAD_SETTINGS: u8 = 2;
 
 /// A message broker for RabbitMQ's clients.
 #[derive(Debug, Parser)]
@@ -17,12 +24,31 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the broker.
-    Server(server::Arguments),
+    Server(settings::Settings),
+    /// Check and show settings.
+    #[command(subcommand)]
+    Config(config::Command),
 }
 
 /// Carries out what the command line says.
 pub fn run() -> ExitCode {
     match Cli::parse().command {
-        Command::Server(arguments) => server::run(arguments),
+        Command::Server(settings) => server::run(settings),
+        Command::Config(command) => config::run(command),
     }
+}
+
+#[expect(clippy::print_stderr, reason = "the log may not have been started")]
+fn fail(reason: impl Display) -> ExitCode {
+    eprintln!("lepus: {reason}");
+    ExitCode::FAILURE
+}
+
+/// A line for each problem.
+#[expect(clippy::print_stderr, reason = "there is no log yet")]
+fn bad_settings(problems: &[impl Display]) -> ExitCode {
+    for problem in problems {
+        eprintln!("lepus: {problem}");
+    }
+    ExitCode::from(BAD_SETTINGS)
 }

@@ -1,115 +1,101 @@
 //! `lepus server`: runs the broker until it is told to stop.
 
 use std::io;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::builder::FalseyValueParser;
-use clap::{Args, ValueEnum};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::app::{App, telemetry};
-use crate::config::{COMPATIBLE_VERSION, Config, Identity};
-
-/// Settings of the broker. Each can be given by its environment variable too.
-#[derive(Debug, Args)]
-pub(super) struct Arguments {
-    /// Address and port to listen on; may be given several times.
-    #[arg(long, env = "LEPUS_LISTEN", value_delimiter = ',', default_value = "127.0.0.1:5672")]
-    listen: Vec<SocketAddr>,
-
-    /// Directory of the broker's data; made if it is not there.
-    #[arg(long, env = "LEPUS_DATA_DIR", default_value = "data")]
-    data_dir: PathBuf,
-
-    /// What to log: a level (error, warn, info, debug, trace) or `module=level,...`.
-    #[arg(long, env = "LEPUS_LOG", default_value = "info")]
-    log: String,
-
-    /// As which product to present the broker to clients. Some choose their semantics by it.
-    #[arg(long, env = "LEPUS_IDENTITY", value_enum, default_value_t)]
-    identity: IdentityArgument,
-
-    /// Which version of RabbitMQ to present. With 3.13.7, kombu and Celery use channel-wide prefetch again, which can
-    /// be changed while consumers run.
-    #[arg(long, env = "LEPUS_RABBITMQ_VERSION", default_value = COMPATIBLE_VERSION)]
-    rabbitmq_version: String,
-
-    /// Refuse SASL ANONYMOUS, which otherwise logs in as guest from loopback.
-    #[arg(long, env = "LEPUS_NO_ANONYMOUS", value_parser = FalseyValueParser::new())]
-    no_anonymous: bool,
-
-    /// Connections at a time.
-    #[arg(long, env = "LEPUS_CONNECTIONS_MAX", default_value_t = Config::default().limits.connections_max)]
-    connections_max: usize,
-
-    /// Largest message body in octets.
-    #[arg(long, env = "LEPUS_MESSAGE_SIZE_MAX", default_value_t = Config::default().limits.message_size_max)]
-    message_size_max: u64,
-
-    /// Octets of messages held in memory above which publishers are blocked.
-    #[arg(long, env = "LEPUS_MEMORY_LIMIT", default_value_t = Config::default().memory_limit)]
-    memory_limit: u64,
-}
-
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum IdentityArgument {
-    #[default]
-    Rabbitmq,
-    Lepus,
-}
-
-impl From<Arguments> for Config {
-    fn from(arguments: Arguments) -> Self {
-        let mut config = Self {
-            listen: arguments.listen,
-            data_dir: Some(arguments.data_dir),
-            identity: match arguments.identity {
-                IdentityArgument::Rabbitmq => Identity::RabbitMq,
-                IdentityArgument::Lepus => Identity::Lepus,
-            },
-            rabbitmq_version: arguments.rabbitmq_version,
-            anonymous: !arguments.no_anonymous,
-            memory_limit: arguments.memory_limit,
-            ..Self::default()
-        };
-        config.limits.connections_max = arguments.connections_max;
-        config.limits.message_size_max = arguments.message_size_max;
-        config
-    }
-}
+use super::settings::Settings;
+use super::{bad_settings, fail};
+use crate::app::App;
+use crate::app::telemetry::{self, Log};
+use crate::config::Config;
+use crate::config::load::{Sources, changes};
 
 /// Runs the broker.
-pub(super) fn run(arguments: Arguments) -> ExitCode {
-    if let Err(error) = telemetry::init(&arguments.log) {
-        return fail(format_args!("--log '{}' is not a log filter: {error}", arguments.log));
+pub(super) fn run(settings: Settings) -> ExitCode {
+    let sources = settings.into_sources();
+    let loaded = match sources.load() {
+        Ok(loaded) => loaded,
+        Err(problems) => return bad_settings(&problems),
+    };
+    let log = telemetry::init(&loaded.config.log);
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
     }
+    let running = Running { sources, config: loaded.config, log };
     let served = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .and_then(|runtime| runtime.block_on(serve(arguments.into())));
+        .and_then(|runtime| runtime.block_on(running.serve()));
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(error),
     }
 }
 
-async fn serve(config: Config) -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "Lepus starts");
-    let app = App::start(config).await?;
-    tokio::select! {
-        _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
-        _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
-    }
-    app.shutdown().await;
-    Ok(())
+/// A broker and what it was made of.
+struct Running {
+    sources: Sources,
+    /// As it was started, or reloaded last.
+    config: Config,
+    log: Log,
 }
 
-#[expect(clippy::print_stderr, reason = "the log may not have been started")]
-fn fail(reason: impl std::fmt::Display) -> ExitCode {
-    eprintln!("lepus: {reason}");
-    ExitCode::FAILURE
+impl Running {
+    async fn serve(mut self) -> io::Result<()> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), "Lepus starts");
+        let app = App::start(self.config.clone()).await?;
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
+            _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+            () = self.follow(&app, &mut hangup) => {}
+        }
+        app.shutdown().await;
+        Ok(())
+    }
+
+    /// Reads the settings again each time it is told to.
+    async fn follow(&mut self, app: &App, hangup: &mut Signal) {
+        loop {
+            // `None` would mean that no more signals come; there is nothing to do then either.
+            if hangup.recv().await.is_none() {
+                std::future::pending::<()>().await;
+            }
+            self.reload(app);
+        }
+    }
+
+    /// What cannot be used changes nothing.
+    fn reload(&mut self, app: &App) {
+        let loaded = match self.sources.load() {
+            Ok(loaded) => loaded,
+            Err(problems) => {
+                for problem in problems {
+                    tracing::error!("SIGHUP: {problem}");
+                }
+                return tracing::error!("SIGHUP: nothing was changed");
+            }
+        };
+        for warning in &loaded.warnings {
+            tracing::warn!("SIGHUP: {warning}");
+        }
+        if let Err(error) = app.reload(&loaded.config) {
+            return tracing::error!("SIGHUP: {error}; nothing was changed");
+        }
+        self.log.set(&loaded.config.log);
+        let changes = changes(&self.config, &loaded.config);
+        for key in &changes.waiting {
+            tracing::warn!("SIGHUP: '{key}' has changed: it needs a restart");
+        }
+        for key in &changes.reloaded {
+            tracing::info!("SIGHUP: '{key}' has changed");
+        }
+        tracing::info!("SIGHUP: settings read again");
+        // What waits for a restart is told again next time.
+        self.config.take_over(&loaded.config);
+    }
 }

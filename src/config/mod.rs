@@ -1,8 +1,31 @@
-//! What an operator can set. A plain value: it is made by the command line and handed to what needs it.
+//! What an operator can set. [`Config`] is a plain value that is handed to what needs it.
+//!
+//! **To add a setting, add one line to [`Config`] or to one of its sections.** It then has a key in files, a flag, an
+//! environment variable, its place in `--help`, in `lepus config show` and in `lepus.example.toml` (which a test wants
+//! written again). What `reloads` is taken over by `App::reload`.
+//!
+//! ```text
+//!   defaults < rabbitmq.conf < lepus.toml < RABBITMQ_* < LEPUS_* < flags          (load.rs)
+//!       each: text -> Given { key, Raw, Origin } -> the field's Value::parse
+//! ```
+
+mod check;
+pub mod environment;
+pub mod example;
+pub mod file;
+pub mod load;
+mod log_filter;
+pub mod setting;
+mod suggest;
+pub mod value;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub use log_filter::LogFilter;
+use setting::{Field, Section, settings};
+use value::choices;
 
 /// The port of AMQP (§1.4.1).
 const AMQP_PORT: u16 = 5672;
@@ -10,25 +33,88 @@ const AMQP_PORT: u16 = 5672;
 /// The version that RabbitMQ's clients choose semantics by.
 pub const COMPATIBLE_VERSION: &str = "4.0.5";
 
-/// All settings. Defaults are RabbitMQ 4's, except that only loopback is listened on.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Addresses to listen on.
-    pub listen: Vec<SocketAddr>,
-    /// Where durable definitions are kept; `None`: nowhere, all is in memory.
-    pub data_dir: Option<PathBuf>,
-    /// How the broker presents itself to clients.
-    pub identity: Identity,
-    /// The version that it presents as RabbitMQ.
-    pub rabbitmq_version: String,
-    /// Limits of a connection.
-    pub limits: ConnectionLimits,
-    /// Whether SASL ANONYMOUS logs in as guest (RabbitMQ 4.0; from loopback only).
-    pub anonymous: bool,
-    /// Octets of messages held in memory above which publishers are blocked.
-    pub memory_limit: u64,
-    /// How long clients get to answer `connection.close` when the broker stops.
-    pub drain_timeout: Duration,
+settings! {
+    /// All settings. Defaults are RabbitMQ 4's, except that only loopback is listened on.
+    pub struct Config {
+        /// Addresses and ports to listen on for AMQP; a port alone is every address.
+        listen: Vec<SocketAddr> = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, AMQP_PORT))];
+
+        /// Directory of the broker's data; made if it is not there.
+        data_dir: Option<PathBuf> = None;
+
+        /// What to log: a level (error, warn, info, debug, trace) or `module=level,...`.
+        log: LogFilter = LogFilter::default(), reloads;
+
+        /// As which product to present the broker to clients: rabbitmq or lepus. Some choose their semantics by it.
+        identity: Identity = Identity::default();
+
+        /// Which version of RabbitMQ to present. With 3.13.7, kombu and Celery use channel-wide prefetch again, which
+        /// can be changed while consumers run.
+        rabbitmq_version: String = COMPATIBLE_VERSION.to_owned();
+
+        /// Let SASL ANONYMOUS log in as guest, from loopback only.
+        anonymous: bool = true;
+
+        /// Octets of messages held in memory above which publishers are blocked.
+        memory_limit: u64 = 1024 * 1024 * 1024, octets, reloads;
+
+        /// How long clients get to answer connection.close when the broker stops.
+        drain_timeout: Duration = Duration::from_secs(5);
+
+        section limits: ConnectionLimits;
+    }
+}
+
+settings! {
+    /// Limits on connections and on what one of them may do. Connections that are open keep those that they began with.
+    pub struct ConnectionLimits {
+        /// Connections at a time.
+        connections_max: usize = 16_384, reloads;
+
+        /// Time from accept to connection.open.
+        handshake_timeout: Duration = Duration::from_secs(10), reloads;
+
+        /// Seconds between heartbeats that the server proposes; 0 is none. The client's value wins.
+        heartbeat: u16 = 60, seconds, reloads;
+
+        /// Octets of the largest frame that the server proposes.
+        frame_max: u32 = 131_072, octets, reloads;
+
+        /// Highest channel number, and so channels per connection. 2047 is RabbitMQ's exact value; Go's client expects
+        /// it.
+        channel_max: u16 = 2047, reloads;
+
+        /// Octets of the largest message body.
+        message_size_max: u64 = 16 * 1024 * 1024, octets, reloads;
+
+        /// Consumers per channel.
+        consumers_max: usize = 65_536, reloads;
+    }
+}
+
+impl Config {
+    /// The defaults of `lepus server`: unlike an embedded broker it keeps its data.
+    pub fn of_server() -> Self {
+        Self { data_dir: Some(PathBuf::from("data")), ..Self::default() }
+    }
+
+    /// Takes over from `other` what a running broker can.
+    pub fn take_over(&mut self, other: &Self) {
+        let mut other = other.clone();
+        for (field, other) in self.fields().into_iter().zip(other.fields()) {
+            if field.meta.reloads {
+                // What a setting shows can be set again; a test holds every one to that.
+                let _ = field.value.set(&other.value.show(other.meta.unit), field.meta.unit);
+            }
+        }
+    }
+
+    /// Every setting.
+    pub fn fields(&mut self) -> Vec<Field<'_>> {
+        let mut fields = Vec::new();
+        Section::fields(self, "", &mut fields);
+        fields
+    }
 }
 
 /// How the broker presents itself (§1.4.2.1: server-properties).
@@ -41,6 +127,8 @@ pub enum Identity {
     Lepus,
 }
 
+choices!(Identity { "rabbitmq" => RabbitMq, "lepus" => Lepus });
+
 impl Identity {
     /// The `product` property.
     pub fn product(self) -> &'static str {
@@ -51,51 +139,26 @@ impl Identity {
     }
 }
 
-/// Limits on connections and on what one of them may do.
-#[derive(Clone, Debug)]
-pub struct ConnectionLimits {
-    /// Connections at a time.
-    pub connections_max: usize,
-    /// Time from accept to `connection.open`.
-    pub handshake_timeout: Duration,
-    /// Seconds between heartbeats that the server proposes; 0 is none. The client's value wins.
-    pub heartbeat: u16,
-    /// Octets of the largest frame that the server proposes.
-    pub frame_max: u32,
-    /// Highest channel number, and so channels per connection.
-    pub channel_max: u16,
-    /// Octets of the largest message body.
-    pub message_size_max: u64,
-    /// Consumers per channel.
-    pub consumers_max: usize,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
 
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, AMQP_PORT))],
-            data_dir: None,
-            identity: Identity::default(),
-            rabbitmq_version: COMPATIBLE_VERSION.to_owned(),
-            limits: ConnectionLimits::default(),
-            anonymous: true,
-            memory_limit: 1024 * 1024 * 1024,
-            drain_timeout: Duration::from_secs(5),
-        }
+    #[test]
+    fn no_two_settings_share_a_flag() {
+        let mut config = Config::default();
+        let fields = config.fields();
+        let flags: BTreeSet<String> = fields.iter().map(|field| field.meta.flag()).collect();
+        assert_eq!(flags.len(), fields.len());
     }
-}
 
-impl Default for ConnectionLimits {
-    fn default() -> Self {
-        Self {
-            connections_max: 16_384,
-            handshake_timeout: Duration::from_secs(10),
-            heartbeat: 60,
-            frame_max: 131_072,
-            // RabbitMQ's exact value; Go's client expects it.
-            channel_max: 2047,
-            message_size_max: 16 * 1024 * 1024,
-            consumers_max: 65_536,
+    #[test]
+    fn what_a_setting_shows_can_be_set_again() {
+        let mut config = Config::of_server();
+        for field in config.fields() {
+            let shown = field.value.show(field.meta.unit);
+            assert_eq!(field.value.set(&shown, field.meta.unit), Ok(()), "{}", field.meta.key());
+            assert_eq!(field.value.show(field.meta.unit), shown, "{}", field.meta.key());
         }
     }
 }

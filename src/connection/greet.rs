@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::handshake::{Handshake, Opened, Refusal, Step, Terms, start};
 use super::input::Input;
 use super::{CLOSE_OK_TIMEOUT, Settings};
+use crate::config::ConnectionLimits;
 use crate::exception::ConnectionException;
 
 /// How long a client with a wrong password waits before the socket is closed (RabbitMQ).
@@ -56,6 +57,7 @@ pub(super) async fn greet<R, W>(
     writer: &mut W,
     peer: SocketAddr,
     settings: &Settings,
+    limits: &ConnectionLimits,
 ) -> Option<Opened>
 where
     R: AsyncRead + Unpin,
@@ -63,20 +65,20 @@ where
 {
     let terms = Terms {
         broker: &settings.broker,
-        limits: &settings.limits,
+        limits,
         identity: settings.identity,
         rabbitmq_version: &settings.rabbitmq_version,
         peer: peer.ip(),
     };
     let handshake = shake_hands(input, writer, &terms);
     let result = tokio::select! {
-        result = timeout(settings.limits.handshake_timeout, handshake) => result,
+        result = timeout(limits.handshake_timeout, handshake) => result,
         () = settings.stopping.cancelled() => return None,
     };
     match result {
         Ok(Ok(opened)) => Some(opened),
         Ok(Err(failed)) => {
-            tell(failed, input, writer, settings.limits.frame_max).await;
+            tell(failed, input, writer, limits.frame_max).await;
             None
         }
         Err(_) => {

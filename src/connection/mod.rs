@@ -23,6 +23,7 @@ use std::time::Duration;
 use ahash::RandomState;
 use lepus_protocol::method::connection;
 use lepus_protocol::{ChannelId, ClassId, Method, MethodId, ShortStr};
+use parking_lot::RwLock;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
@@ -47,14 +48,26 @@ const CLOSE_OK_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Settings {
     /// The broker.
     pub broker: Arc<Broker>,
-    /// Limits of each connection.
-    pub limits: ConnectionLimits,
+    /// Limits of each connection that comes; those that are open keep theirs.
+    pub limits: RwLock<Arc<ConnectionLimits>>,
     /// How the broker presents itself.
     pub identity: Identity,
     /// The version that it presents as RabbitMQ.
     pub rabbitmq_version: String,
     /// Cancelled when the broker stops: clients get connection.close 320.
     pub stopping: CancellationToken,
+}
+
+impl Settings {
+    /// The limits for a connection that comes now.
+    pub fn limits(&self) -> Arc<ConnectionLimits> {
+        Arc::clone(&self.limits.read())
+    }
+
+    /// Other limits for connections from here on.
+    pub fn set_limits(&self, limits: ConnectionLimits) {
+        *self.limits.write() = Arc::new(limits);
+    }
 }
 
 /// The two ends of a socket.
@@ -85,7 +98,9 @@ where
     async {
         let mut input = Input::new(reader);
         let mut writer = writer;
-        let Some(opened) = greet::greet(&mut input, &mut writer, peer, &settings).await else { return };
+        let limits = settings.limits();
+        let greeted = greet::greet(&mut input, &mut writer, peer, &settings, &limits).await;
+        let Some(opened) = greeted else { return };
         let span = tracing::Span::current();
         span.record("vhost", tracing::field::display(&opened.vhost.name));
         span.record("user", tracing::field::display(&opened.client.user.name));
@@ -93,7 +108,7 @@ where
             span.record("name", tracing::field::display(name));
         }
         tracing::info!("connection opened");
-        Connection::new(id, opened, ends, settings).run(input, writer).await;
+        Connection::new(id, opened, ends, settings, &limits).run(input, writer).await;
     }
     .instrument(span)
     .await;
@@ -140,7 +155,13 @@ struct Failure {
 }
 
 impl Connection {
-    fn new(id: ConnectionId, opened: Opened, ends: Ends, settings: Arc<Settings>) -> Self {
+    fn new(
+        id: ConnectionId,
+        opened: Opened,
+        ends: Ends,
+        settings: Arc<Settings>,
+        limits: &Arc<ConnectionLimits>,
+    ) -> Self {
         let outbound = Arc::new(Outbound::new());
         let facts = facts(&opened, ends, settings.broker.clock.now());
         let entry = settings.broker.connections.enter(id, facts, Arc::clone(&outbound));
@@ -151,8 +172,8 @@ impl Connection {
             outbound: Arc::clone(&outbound),
             frame_max: opened.tuning.frame_max,
             clock: settings.broker.clock,
-            limits: settings.limits.clone(),
-            holdings: Holdings::new(settings.limits.message_size_max),
+            limits: Arc::clone(limits),
+            holdings: Holdings::new(limits.message_size_max),
             notify_cancel: capability("consumer_cancel_notify"),
         };
         let notify_blocked = capability("connection.blocked");

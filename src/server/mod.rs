@@ -3,10 +3,10 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::connection::{self, Ends, Settings};
@@ -19,19 +19,38 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Server {
     listener: TcpListener,
     settings: Arc<Settings>,
-    /// One permit for each connection that may still come.
-    room: Arc<Semaphore>,
+    room: Arc<Room>,
     tasks: TaskTracker,
+}
+
+/// Counts connections, whichever listener they came in by.
+#[derive(Debug, Default)]
+pub struct Room {
+    taken: AtomicUsize,
+}
+
+/// A connection's place. Dropping it makes room for another one.
+#[derive(Debug)]
+struct Place(Arc<Room>);
+
+impl Room {
+    /// A place, unless `limit` are taken.
+    fn enter(self: &Arc<Self>, limit: usize) -> Option<Place> {
+        let next = |taken| (taken < limit).then_some(taken + 1);
+        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).ok()?;
+        Some(Place(Arc::clone(self)))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.taken.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Server {
     /// A server on `listener`. `room` and `tasks` are shared among listeners.
-    pub fn new(
-        listener: TcpListener,
-        settings: Arc<Settings>,
-        room: Arc<Semaphore>,
-        tasks: TaskTracker,
-    ) -> Self {
+    pub fn new(listener: TcpListener, settings: Arc<Settings>, room: Arc<Room>, tasks: TaskTracker) -> Self {
         Self { listener, settings, room, tasks }
     }
 
@@ -63,8 +82,9 @@ impl Server {
     }
 
     fn admit(&self, socket: TcpStream, peer: SocketAddr) {
-        let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() else {
-            tracing::warn!(%peer, limit = self.settings.limits.connections_max, "connection limit reached");
+        let limit = self.settings.limits().connections_max;
+        let Some(place) = self.room.enter(limit) else {
+            tracing::warn!(%peer, limit, "connection limit reached");
             return;
         };
         // Frames are gathered here already; the kernel need not wait for more.
@@ -80,7 +100,7 @@ impl Server {
         let settings = Arc::clone(&self.settings);
         self.tasks.spawn(async move {
             connection::serve(reader, writer, ends, settings).await;
-            drop(permit);
+            drop(place);
         });
     }
 }

@@ -1,0 +1,25 @@
+//! What must hold of settings once all of them are known.
+
+use super::Config;
+use lepus_protocol::frame::FRAME_MAX_MIN;
+
+impl Config {
+    /// Each setting that cannot be used as it is, with the reason.
+    pub(super) fn faults(&self) -> Vec<(&'static str, String)> {
+        let mut faults = Vec::new();
+        let mut unless = |holds: bool, key, text: String| {
+            if !holds {
+                faults.push((key, text));
+            }
+        };
+        let frame_max = self.limits.frame_max;
+        let text = format!("{frame_max} octets are less than {FRAME_MAX_MIN}, the least that AMQP allows");
+        unless(frame_max >= FRAME_MAX_MIN, "limits.frame_max", text);
+        unless(
+            self.limits.channel_max > 0,
+            "limits.channel_max",
+            "0 channels: a connection could do nothing".to_owned(),
+        );
+        faults
+    }
+}
