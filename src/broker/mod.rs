@@ -16,6 +16,7 @@ pub mod data_dir;
 mod dead_letter;
 pub mod exchange;
 mod exchanges;
+pub mod firehose;
 pub mod journal;
 mod message_log;
 mod publish;

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use ahash::RandomState;
@@ -40,7 +40,7 @@ const PREDECLARED: &[(&str, ExchangeType)] = &[
 ];
 
 /// RabbitMQ's exchange for the firehose: internal.
-const TRACE_EXCHANGE: &str = "amq.rabbitmq.trace";
+pub(super) const TRACE_EXCHANGE: &str = "amq.rabbitmq.trace";
 
 /// Queues, and exchanges, of a virtual host: each takes some KiB, so that a client that declares without end is stopped
 /// before the memory is.
@@ -58,6 +58,8 @@ pub struct Vhost {
     journal: Arc<Journal>,
     ids: Arc<AtomicU64>,
     histories: Arc<HistoryBudget>,
+    /// Whether the firehose is on.
+    pub(super) tracing: AtomicBool,
     host: Arc<Surroundings>,
 }
 
@@ -104,6 +106,7 @@ impl Vhost {
             journal: Arc::clone(&journal),
             ids,
             histories,
+            tracing: AtomicBool::new(false),
             host: Arc::new(Surroundings { vhost: Weak::clone(vhost), timers, alarms, journal }),
         });
         for (name, kind) in PREDECLARED {

@@ -59,8 +59,13 @@ impl Channel {
         } else {
             self.context.session.queue_to_consume(&name)?
         };
-        let consumer =
-            Consumer::new(tag.clone(), consume.no_ack, Arc::clone(&self.deliveries), self.context.clock);
+        let consumer = Consumer::new(
+            tag.clone(),
+            consume.no_ack,
+            Arc::clone(&self.deliveries),
+            Arc::clone(&self.tap),
+            self.context.clock,
+        );
         let origin = Origin {
             connection: self.context.session.connection,
             channel: self.id,
@@ -147,7 +152,13 @@ impl Channel {
     pub(super) fn get(&mut self, get: &basic::Get<'_>, now: Timestamp) -> Result<(), Exception> {
         let name = self.queue_name(get.queue)?;
         match self.context.session.get(&name, get.no_ack, now)? {
-            Some((queue, fetched)) => self.deliveries.send_fetched(queue, &fetched, get.no_ack),
+            Some((queue, fetched)) => {
+                self.deliveries.send_fetched(Arc::clone(&queue), &fetched, get.no_ack);
+                if self.tap.is_open() {
+                    let (vhost, by) = (&self.context.session.vhost, self.tap.tapped());
+                    vhost.trace_delivery(&by, &queue.name, &fetched.message, fetched.redelivered, now);
+                }
+            }
             None => {
                 self.tally.get_empty += 1;
                 self.reply(basic::GetEmpty);

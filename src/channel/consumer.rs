@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use lepus_protocol::ShortString;
 
 use super::deliveries::Deliveries;
+use super::tap::Tap;
 use crate::clock::Clock;
 use crate::outbound::{Offered, Resume};
 use crate::queue::{ConsumerId, Delivery, Outlet, Queue};
@@ -16,6 +17,7 @@ pub(super) struct Consumer {
     /// Deliveries are settled as they are sent.
     pub(super) no_ack: bool,
     deliveries: Arc<Deliveries>,
+    tap: Arc<Tap>,
     clock: Clock,
     /// Known once the queue has accepted the subscription, before the first delivery.
     subscription: OnceLock<(Weak<Queue>, ConsumerId)>,
@@ -27,12 +29,14 @@ impl Consumer {
         tag: ShortString,
         no_ack: bool,
         deliveries: Arc<Deliveries>,
+        tap: Arc<Tap>,
         clock: Clock,
     ) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             tag,
             no_ack,
             deliveries,
+            tap,
             clock,
             subscription: OnceLock::new(),
             me: Weak::clone(me),
@@ -59,11 +63,17 @@ impl Consumer {
 impl Outlet for Consumer {
     fn offer(&self, delivery: &Delivery<'_>) -> Offered {
         let Some((_, id)) = self.subscription.get() else { return Offered::Refused };
-        self.deliveries.offer(self, *id, delivery)
+        let offered = self.deliveries.offer(self, *id, delivery);
+        if self.tap.is_open() && offered != Offered::Refused {
+            self.tap.note(delivery);
+            return Offered::Taken { wake: true };
+        }
+        offered
     }
 
     fn wake(&self) {
         self.deliveries.wake();
+        self.tap.pass_on(|| self.clock.now());
     }
 
     fn cancelled(&self) {

@@ -19,6 +19,7 @@ mod entities;
 mod held;
 mod publish;
 mod settle;
+mod tap;
 mod tx;
 mod unacked;
 mod watch;
@@ -46,6 +47,7 @@ use confirms::Confirms;
 use consume::ReplyTo;
 use content::Content;
 use deliveries::Deliveries;
+use tap::Tap;
 use tx::Tx;
 use watch::{ExchangeRun, Watch};
 
@@ -77,6 +79,8 @@ pub struct Channel {
     content: Content,
     mode: Mode,
     deliveries: Arc<Deliveries>,
+    /// Where the firehose finds the channel.
+    tap: Arc<Tap>,
     /// For consumers to come (RabbitMQ: basic.qos with global=false); `None` is no limit.
     prefetch: Option<u32>,
     last_queue: Option<Name>,
@@ -110,12 +114,14 @@ impl Channel {
         let deliveries = Arc::new(Deliveries::new(id, context.frame_max, outbound, context.notify_cancel));
         let watch = Watch::new(Arc::clone(&deliveries), context.clock.now());
         context.entry.enter_channel(id, Arc::<Watch>::clone(&watch));
+        let tap = Tap::new(Arc::clone(&context.session.vhost), Arc::clone(&context.entry), id);
         Self {
             id,
             context,
             content: Content::default(),
             mode: Mode::default(),
             deliveries,
+            tap,
             prefetch: None,
             last_queue: None,
             last_exchange: None,

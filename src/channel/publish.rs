@@ -136,6 +136,10 @@ impl Channel {
         let session = &self.context.session;
         session.route(&publication.exchange, message, &publication.extra_keys, &mut routes);
         self.count_routes(routes.len() as u64, publication.mandatory);
+        if self.tap.is_open() {
+            let vhost = &self.context.session.vhost;
+            vhost.trace_publish(&self.tap.tapped(), message, &publication.extra_keys, &routes, now);
+        }
         if routes.is_empty() {
             if publication.mandatory {
                 self.send_return(message);

@@ -21,6 +21,7 @@ mod dead_letters;
 mod errors;
 mod exchange_types;
 mod exchanges;
+mod firehose;
 mod frames;
 mod get;
 mod handshake;
