@@ -4,7 +4,6 @@ pub mod telemetry;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +30,6 @@ pub struct App {
     tasks: TaskTracker,
     timers: JoinHandle<()>,
     drain_timeout: Duration,
-    data_dir: Option<PathBuf>,
 }
 
 impl App {
@@ -72,16 +70,7 @@ impl App {
         });
         // Tools wait for exactly these words (Testcontainers: RabbitMQ's line).
         tracing::info!("Server startup complete");
-        Ok(Self {
-            broker,
-            settings,
-            addresses,
-            stopping,
-            tasks,
-            timers,
-            drain_timeout: config.drain_timeout,
-            data_dir: config.data_dir,
-        })
+        Ok(Self { broker, settings, addresses, stopping, tasks, timers, drain_timeout: config.drain_timeout })
     }
 
     /// Takes over those of the settings in `config` that need no restart. The log is not the broker's, and has its own
@@ -115,9 +104,7 @@ impl App {
         }
         self.timers.abort();
         self.broker.flush().await;
-        if let Some(dir) = &self.data_dir
-            && let Err(error) = DataDir::mark_clean(dir)
-        {
+        if let Err(error) = self.broker.close() {
             tracing::warn!(%error, "the end could not be marked as an orderly one");
         }
         tracing::info!("stopped");

@@ -1,17 +1,15 @@
-//! The data directory: definitions, messages, and whether the last end was an orderly one.
+//! The data directory: definitions and messages.
 //!
 //! ```text
 //!   data/  LOCK        the process that has the directory (storage)
 //!          VERSION     its format (storage)
 //!          meta/       definitions (metadata)
 //!          messages/   the log and segments (storage)
-//!          clean       there while no broker runs, after an orderly end
 //! ```
 
 use std::collections::HashSet;
-use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::metadata::{self, Definitions};
@@ -23,8 +21,6 @@ const LOG_FILES: u32 = 16;
 
 /// Largest message body in octets that can be kept: it must fit into one record of the log.
 pub const KEPT_MESSAGE_MAX: u64 = 128 * 1024 * 1024;
-
-const CLEAN: &str = "clean";
 
 /// The open data directory.
 #[derive(Debug)]
@@ -50,18 +46,14 @@ impl DataDir {
         let options = Options { log_files: LOG_FILES, ..Options::default() };
         let opened = home.store(options, &|id| known.contains(&id));
         let (store, stored) = opened.map_err(io::Error::other)?;
-        let was_used = stored.blocks > 0;
-        let was_clean = take_marker(dir)?;
-        Ok(Self { definitions, defined, store, stored, after_crash: was_used && !was_clean })
-    }
-
-    /// Says that this end is an orderly one: everything is on disk, and what was delivered is known.
-    ///
-    /// # Errors
-    /// When the disk refuses; the next start is as after a crash then.
-    pub fn mark_clean(dir: &Path) -> io::Result<()> {
-        File::create(marker(dir))?.sync_all()?;
-        File::open(dir)?.sync_all()
+        let after_crash = stored.blocks > 0 && !stored.is_closed;
+        if let Some(torn) = &stored.torn {
+            tracing::warn!(%torn, "the last commit was never on disk as a whole, and never confirmed: dropped");
+        }
+        for damage in &stored.passed_over {
+            tracing::warn!(%damage, "damage that cost nothing: an older file served");
+        }
+        Ok(Self { definitions, defined, store, stored, after_crash })
     }
 }
 
@@ -77,17 +69,4 @@ fn open_definitions(dir: &Path, is_new: bool) -> io::Result<(Definitions, metada
     } else {
         Err(io::Error::other(StoreError::NotAStore { path: dir.to_owned() }))
     }
-}
-
-/// Takes the marker away, for good. Returns whether it was there.
-fn take_marker(dir: &Path) -> io::Result<bool> {
-    match std::fs::remove_file(marker(dir)) {
-        Ok(()) => File::open(dir)?.sync_all().map(|()| true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-fn marker(dir: &Path) -> PathBuf {
-    dir.join(CLEAN)
 }

@@ -11,6 +11,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -46,6 +47,12 @@ pub trait MessageLog: Send + Sync + fmt::Debug {
 
     /// Publishers are to wait: more comes than can be written.
     fn is_tight(&self) -> bool;
+
+    /// Notes that the end is an orderly one: all that was delivered is known.
+    ///
+    /// # Errors
+    /// When the disk refuses; the next start is as after a crash then.
+    fn close(&self) -> io::Result<()>;
 }
 
 /// Somebody who waits for the log.
@@ -130,6 +137,14 @@ impl Journal {
     /// Waits until everything appended so far is durable.
     pub async fn flush(&self) {
         self.durable(LogPosition(self.last.load(Ordering::Relaxed))).await;
+    }
+
+    /// Notes that the end is an orderly one.
+    ///
+    /// # Errors
+    /// As for [`MessageLog::close`].
+    pub fn close(&self) -> io::Result<()> {
+        self.log.as_ref().map_or(Ok(()), |log| log.close())
     }
 
     /// Whether publishers are to wait for the log.
@@ -221,6 +236,10 @@ mod tests {
     }
 
     impl MessageLog for Memory {
+        fn close(&self) -> io::Result<()> {
+            Ok(())
+        }
+
         fn append(&self, records: &[Record], atomic: bool) -> LogPosition {
             let mut appends = self.appends.lock();
             appends.push((records.len(), atomic));

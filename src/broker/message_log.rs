@@ -1,6 +1,7 @@
 //! The journal's records as the storage engine takes them, and what the engine tells in return.
 
 use std::fmt;
+use std::io;
 use std::sync::{Arc, Weak};
 
 use super::alarm::Alarms;
@@ -57,6 +58,10 @@ impl MessageLog for StoreLog {
 
     fn is_tight(&self) -> bool {
         self.store.is_tight()
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.store.close().map_err(io::Error::other)
     }
 }
 

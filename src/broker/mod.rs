@@ -132,6 +132,14 @@ impl Broker {
         self.vhosts.insert(name.clone(), Vhost::new(name, self.foundation.clone()));
     }
 
+    /// Notes that the end is an orderly one; everything recorded must be on disk.
+    ///
+    /// # Errors
+    /// When the disk refuses; the next start is as after a crash then.
+    pub fn close(&self) -> io::Result<()> {
+        self.foundation.journal.close()
+    }
+
     /// Waits until everything recorded so far is on disk.
     pub async fn flush(&self) {
         self.foundation.journal.flush().await;

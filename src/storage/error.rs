@@ -78,6 +78,20 @@ impl StoreError {
         Self::Corrupt { path: path.to_owned(), offset, what: what.into() }
     }
 
+    /// Whether it is about `path` or a file in it.
+    pub(crate) fn names(&self, path: &Path) -> bool {
+        match self {
+            Self::Io { path: of, .. }
+            | Self::Corrupt { path: of, .. }
+            | Self::Missing { path: of, .. }
+            | Self::Locked { path: of, .. }
+            | Self::NotAStore { path: of }
+            | Self::Newer { path: of, .. } => of.starts_with(path),
+            Self::TooLarge { .. } => false,
+            Self::Failed(first) => first.names(path),
+        }
+    }
+
     /// Whether octets on disk are not what was written, or are not there at all.
     pub fn is_corrupt(&self) -> bool {
         matches!(self, Self::Corrupt { .. } | Self::Missing { .. })

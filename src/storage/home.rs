@@ -14,6 +14,7 @@ use super::codec::crc;
 use super::env::{Env, OpenMode};
 use super::error::{Doing, StoreError};
 use super::id::QueueId;
+use super::log::roster;
 use super::names::{MESSAGES, META, Names, UNFINISHED, unfinished};
 use super::options::Options;
 use super::store::{Recovered, Store};
@@ -98,6 +99,7 @@ impl Home {
         let messages = names.messages();
         self.env.sync_dir(messages).doing("sync", messages)?;
         let store_id = new_id(names);
+        roster::write(&*self.env, names, 0, store_id)?;
         write_version(&*self.env, names, Version { version: VERSION, store_id })?;
         Ok(store_id)
     }
@@ -144,7 +146,7 @@ fn check_new(env: &dyn Env, names: &Names) -> Result<(), StoreError> {
     }
     for dir in [names.logs(), names.checkpoints(), names.segments()] {
         let is_empty = match env.list(&dir) {
-            Ok(found) => found.is_empty(),
+            Ok(found) => found.iter().all(|name| *name == "FILES" || name.ends_with(UNFINISHED)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
             Err(error) => return Err(StoreError::io("list", &dir, &error)),
         };

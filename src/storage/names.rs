@@ -64,6 +64,11 @@ impl Names {
         self.segments().join(format!("{queue}.{number}.seg"))
     }
 
+    /// The file that counts the log files.
+    pub(super) fn roster(&self) -> PathBuf {
+        self.logs().join("FILES")
+    }
+
     /// The slot of a log file's name.
     pub(super) fn parse_log(name: &str) -> Option<u32> {
         name.strip_suffix(".log")?.parse().ok()
@@ -79,6 +84,13 @@ impl Names {
         let (queue, number) = name.strip_suffix(".seg")?.split_once('.')?;
         Some((queue.parse().ok()?, number.parse().ok()?))
     }
+}
+
+/// The path of `path` once it was found damaged.
+pub(super) fn damaged(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".damaged");
+    PathBuf::from(name)
 }
 
 /// The path of `path` while it is being written.

@@ -8,9 +8,10 @@ use super::env::{Env, OpenMode};
 use super::error::{Doing, StoreError};
 use super::index::{Effect, Index, QueueState, SlotState};
 use super::log::assemble::Assembler;
+use super::log::roster;
 use super::log::scan::{Damage, Scanned, scan};
 use super::log::slot::Slot;
-use super::names::Names;
+use super::names::{Names, damaged};
 use super::segment::SegmentReader;
 use super::seq_set::SeqSet;
 
@@ -22,6 +23,8 @@ pub(super) struct Loaded {
     pub(super) scanned: Scanned,
     pub(super) slots: Vec<Arc<Slot>>,
     pub(super) epoch: u32,
+    /// Log files that are entered in the roster.
+    pub(super) entered: u32,
     /// Damage that was passed over.
     pub(super) damage: Vec<StoreError>,
 }
@@ -41,9 +44,36 @@ pub(super) struct Load<'a> {
 impl Load<'_> {
     /// Loads a directory that has been identified and locked.
     pub(super) fn load(&self, store_id: u64) -> Result<Loaded, StoreError> {
+        let mut first: Option<StoreError> = None;
         let mut damage = Vec::new();
-        let checkpoint = self.checkpoint(store_id, &mut damage)?;
-        let slots = self.slots(store_id, &mut damage)?;
+        let lsns = checkpoint::list(self.env, self.names)?;
+        let newest = lsns.first().copied().unwrap_or(0);
+        for lsn in lsns.iter().copied().map(Some).chain([None]) {
+            let read = match lsn {
+                Some(lsn) => checkpoint::read(self.env, self.names, lsn, store_id),
+                None => Ok(Checkpoint { log_start: 1, ..Checkpoint::default() }),
+            };
+            let error = match read.and_then(|checkpoint| self.load_from(store_id, checkpoint, newest)) {
+                Ok(mut loaded) => {
+                    damage.append(&mut loaded.damage);
+                    return Ok(Loaded { damage, ..loaded });
+                }
+                Err(error) => error,
+            };
+            // An older one serves as long as the log reaches back to it; if it does not, what is wrong is the newer.
+            if !error.is_corrupt() || first.is_none() && !error.names(&self.names.checkpoints()) {
+                return Err(error);
+            }
+            damage.push(error.clone());
+            first.get_or_insert(error);
+        }
+        Err(first.unwrap_or_else(|| StoreError::NotAStore { path: self.names.root().to_owned() }))
+    }
+
+    /// Loads from a checkpoint; the log must reach block `newest`.
+    fn load_from(&self, store_id: u64, checkpoint: Checkpoint, newest: u64) -> Result<Loaded, StoreError> {
+        let mut damage = Vec::new();
+        let (slots, entered) = self.slots(store_id, &mut damage)?;
         let mut index = Self::index_of(&checkpoint);
         let last = checkpoint.lsn;
         let start = checkpoint.log_start.max(1);
@@ -51,13 +81,13 @@ impl Load<'_> {
         self.take_queues(&mut index, checkpoint.queues);
         let mut scanned = self.replay(&mut index, &slots, store_id, (start, last))?;
         damage.append(&mut scanned.damage);
-        if scanned.next_lsn <= last {
+        if scanned.next_lsn <= newest {
             let path = scanned.files.last().map_or_else(|| self.names.logs(), |file| file.slot.path.clone());
             let end = scanned.files.last().map_or(0, |file| file.end);
-            let what = format!("the log ends before block {last}, which the checkpoint relies on");
+            let what = format!("the log ends before block {newest}, which the checkpoint relies on");
             let error = StoreError::corrupt(&path, end, what);
             self.tolerate(error, &mut damage)?;
-            scanned.next_lsn = last + 1;
+            scanned.next_lsn = newest + 1;
         }
         index.applied = scanned.next_lsn - 1;
         index.deleted = SeqSet::default();
@@ -67,7 +97,7 @@ impl Load<'_> {
         }
         let epoch = checkpoint.epoch.max(scanned.epoch) + 1;
         self.check_segments(&mut index, store_id, &mut damage)?;
-        Ok(Loaded { store_id, index, scanned, slots, epoch, damage })
+        Ok(Loaded { store_id, index, scanned, slots, epoch, entered, damage })
     }
 
     fn tolerate(&self, error: StoreError, damage: &mut Vec<StoreError>) -> Result<(), StoreError> {
@@ -78,24 +108,30 @@ impl Load<'_> {
         Ok(())
     }
 
-    fn checkpoint(&self, store_id: u64, damage: &mut Vec<StoreError>) -> Result<Checkpoint, StoreError> {
-        for lsn in checkpoint::list(self.env, self.names)? {
-            match checkpoint::read(self.env, self.names, lsn, store_id) {
-                Ok(checkpoint) => return Ok(checkpoint),
-                Err(error) => self.tolerate(error, damage)?,
-            }
-        }
-        Ok(Checkpoint { log_start: 1, ..Checkpoint::default() })
-    }
-
-    fn slots(&self, store_id: u64, damage: &mut Vec<StoreError>) -> Result<Vec<Arc<Slot>>, StoreError> {
+    /// The log files, and how many of them are entered in the roster. All of these must be there.
+    fn slots(
+        &self,
+        store_id: u64,
+        damage: &mut Vec<StoreError>,
+    ) -> Result<(Vec<Arc<Slot>>, u32), StoreError> {
         let dir = self.names.logs();
-        let mut slots = Vec::new();
+        let mut slots: Vec<Arc<Slot>> = Vec::new();
+        let entered = match roster::read(self.env, self.names, store_id) {
+            Ok(entered) => entered,
+            Err(error) => self.tolerate(error, damage).map(|()| 0)?,
+        };
         for name in self.env.list(&dir).doing("list", &dir)? {
             let Some(number) = Names::parse_log(&name) else { continue };
             match Slot::open(self.env, self.names, number, store_id, self.mode) {
                 Ok(slot) => slots.push(Arc::new(slot)),
                 Err(error) => self.tolerate(error, damage)?,
+            }
+        }
+        for number in (0..entered).filter(|number| !slots.iter().any(|slot| slot.number == *number)) {
+            let path = self.names.log(number);
+            if !damage.iter().any(|error| error.names(&path)) {
+                let what = format!("there must be {entered} log files");
+                self.tolerate(StoreError::Missing { path, what }, damage)?;
             }
         }
         if self.mode == OpenMode::Write {
@@ -105,7 +141,7 @@ impl Load<'_> {
             }
             self.env.sync_dir(&dir).doing("sync", &dir)?;
         }
-        Ok(slots)
+        Ok((slots, entered))
     }
 
     fn index_of(checkpoint: &Checkpoint) -> Index {
@@ -154,10 +190,22 @@ impl Load<'_> {
             for segment in &state.segments {
                 let checked = SegmentReader::open(self.env, self.names, store_id, queue, segment.number)
                     .and_then(|reader| reader.check_len(segment.len));
-                match checked {
-                    Ok(()) => {}
-                    Err(error) => self.tolerate(error, damage)?,
+                if let Err(error) = checked {
+                    self.tolerate(error, damage)?;
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts damaged checkpoints aside, so that they do not count among the newest two.
+    pub(super) fn put_aside(&self, damage: &[StoreError]) -> Result<(), StoreError> {
+        let dir = self.names.checkpoints();
+        for lsn in checkpoint::list(self.env, self.names)? {
+            let path = self.names.checkpoint(lsn);
+            if damage.iter().any(|error| error.names(&path)) {
+                self.env.rename(&path, &damaged(&path)).doing("rename", &path)?;
+                self.env.sync_dir(&dir).doing("sync", &dir)?;
             }
         }
         Ok(())
@@ -184,6 +232,11 @@ impl Load<'_> {
 }
 
 impl Loaded {
+    /// Whether there is a log file that was made and not entered before the machine stopped.
+    pub(super) fn is_roster_short(&self) -> bool {
+        self.slots.len() > self.entered as usize
+    }
+
     /// Enters the log files into the index; the first free one if none is in use. The file to go on in, and where.
     pub(super) fn settle(&mut self) -> Option<(Arc<Slot>, u64)> {
         for slot in &self.slots {

@@ -8,6 +8,7 @@
 //! ```
 //! A checkpoint says how long a segment is; octets behind that were being written when the machine stopped.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -195,9 +196,23 @@ impl SegmentReader {
         number: u64,
     ) -> Result<Self, StoreError> {
         let path = names.segment(queue, number);
-        let file = env.open(&path, OpenMode::Read).doing("open", &path)?;
+        let file = match env.open(&path, OpenMode::Read) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let what = "the checkpoint says that it holds messages".to_owned();
+                return Err(StoreError::Missing { path, what });
+            }
+            opened => opened.doing("open", &path)?,
+        };
         let mut head = vec![0; 40];
-        file.read_at(&mut head, 0).doing("read", &path)?;
+        if let Err(error) = file.read_at(&mut head, 0) {
+            let what = "the file ends within its header";
+            let is_cut = error.kind() == ErrorKind::UnexpectedEof;
+            return Err(if is_cut {
+                StoreError::corrupt(&path, 0, what)
+            } else {
+                StoreError::io("read", &path, &error)
+            });
+        }
         let expected = file_head(store, queue, number);
         if head != expected.get(..40).unwrap_or_default() {
             return Err(head_error(&path, &head));

@@ -14,6 +14,7 @@ use super::index::{Effect, Index, SlotState};
 use super::log::assemble::{Assembler, BlockAt};
 use super::log::block::{BLOCK_HEAD, FILE_HEAD};
 use super::log::buffer::{Group, GroupBuffer};
+use super::log::roster;
 use super::log::slot::Slot;
 use super::log::writer::{LogWriter, Written};
 use super::names::Names;
@@ -124,6 +125,41 @@ impl Shared {
         Ok(())
     }
 
+    /// Writes an empty block with these flags, after all that was committed; false if there is no room for one, and
+    /// nothing is worse than before.
+    pub(super) fn mark(&self, flags: u16) -> Result<bool, StoreError> {
+        self.mark_with(&mut self.committer.lock().writer, flags)
+    }
+
+    /// Has the last commit vouched for, unless that is done, or a commit is under way.
+    pub(super) fn attest(&self) -> Result<(), StoreError> {
+        let Some(mut committer) = self.committer.try_lock() else { return Ok(()) };
+        let is_needed = !committer.writer.is_attested && committer.writer.has_room();
+        if is_needed { self.mark_with(&mut committer.writer, 0).map(|_| ()) } else { Ok(()) }
+    }
+
+    fn mark_with(&self, writer: &mut LogWriter, flags: u16) -> Result<bool, StoreError> {
+        self.check()?;
+        if !writer.has_room() {
+            let Some(slot) = self.ready_slot(writer.next_lsn) else { return Ok(false) };
+            writer.move_to(slot).map_err(|error| self.fail(error))?;
+        }
+        let written = writer.mark(flags).map_err(|error| self.fail(error))?;
+        let mut index = self.index.lock();
+        index.applied = written.header.lsn;
+        if let Some(state) = index.slots.get_mut(&written.slot) {
+            state.end = writer.offset;
+        }
+        Ok(true)
+    }
+
+    /// A log file to go on in that need not be waited for.
+    fn ready_slot(&self, first_lsn: u64) -> Option<Arc<Slot>> {
+        let free = self.index.lock().free.pop();
+        let number = free.or_else(|| self.make_slot().ok().flatten())?;
+        self.use_slot(number, first_lsn)
+    }
+
     fn written_at(&self, writer: &LogWriter) -> u32 {
         writer.slot.number
     }
@@ -183,7 +219,7 @@ impl Shared {
         else {
             return Ok(None);
         };
-        let made = Slot::create(&*self.env, &self.names, number, self.options.log_file_len, self.store_id);
+        let made = roster::add(&*self.env, &self.names, number, self.options.log_file_len, self.store_id);
         match made {
             Ok(slot) => {
                 self.index.lock().add_slot(Arc::new(slot));

@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
+use super::codec::len32;
 use super::env::{Env, OpenMode};
 use super::error::{Doing, StoreError};
 use super::home::{Home, Lock};
 use super::id::{LogPosition, QueueId, Seq};
+use super::log::block::CLOSED;
 use super::log::buffer::{Group, GroupBuffer};
+use super::log::roster;
 use super::log::scan::Damage;
-use super::log::slot::Slot;
 use super::log::writer::LogWriter;
 use super::names::Names;
 use super::options::{Driver, Options};
@@ -58,6 +60,12 @@ pub struct Recovered {
     pub queues: Vec<RecoveredQueue>,
     /// Blocks of the log that were read.
     pub blocks: u64,
+    /// The store was closed in order.
+    pub is_closed: bool,
+    /// What the log's end held that was not written as a whole, and so was never durable: it was dropped.
+    pub torn: Option<StoreError>,
+    /// Damage that cost nothing: what it held stands elsewhere. The files are kept aside.
+    pub passed_over: Vec<StoreError>,
 }
 
 /// A queue that was in the directory.
@@ -139,12 +147,16 @@ impl Store {
         let load =
             Load { env: &*env, names: &names, known: &known, damage: Damage::Refuse, mode: OpenMode::Write };
         let mut loaded = load.load(store_id)?;
+        load.put_aside(&loaded.damage)?;
         load.clean(&loaded.index)?;
         let writer = start_writer(&*env, &names, &options, &mut loaded)?;
         let recovered = loaded.recovered();
         let shared = Arc::new(Shared::new(env, names, options, loaded, writer));
         let threads = if options.driver == Driver::Threads { spawn(&shared)? } else { Vec::new() };
-        Ok((Self { shared, threads, _lock: lock }, recovered))
+        let store = Self { shared, threads, _lock: lock };
+        // Until the first commit the log would else say that the last end was an orderly one.
+        store.shared.mark(0)?;
+        Ok((store, recovered))
     }
 
     /// Appends records in order, neighbours in the log, and says where they end. They are durable once
@@ -213,6 +225,16 @@ impl Store {
         self.shared.alarm.lock().clone()
     }
 
+    /// Ends the log in order: commits, and notes that this was the end. What is appended after is kept as well, but the
+    /// next start takes that for the time after a crash.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn close(&self) -> Result<(), StoreError> {
+        self.shared.commit()?;
+        self.shared.mark(CLOSED).map(|_| ())
+    }
+
     /// Appends to `out` the live messages of a queue from `from` on, in order, about `budget` octets of images and at
     /// least one message if there is one; none means that no more is durable.
     ///
@@ -239,12 +261,14 @@ impl Store {
         self.shared.commit()
     }
 
-    /// Commits, then reclaims log files and segments if any are due; whether any were. For [`Driver::Caller`].
+    /// Commits, vouches for the commit, then reclaims log files and segments if any are due; whether any were. For
+    /// [`Driver::Caller`].
     ///
     /// # Errors
     /// The disk refused. Nothing is lost; the store has an alarm until the next call succeeds.
     pub fn maintain(&self) -> Result<bool, StoreError> {
         self.shared.commit()?;
+        self.shared.attest()?;
         self.shared.maintain()
     }
 
@@ -317,7 +341,9 @@ pub(super) fn start_writer(
     loaded: &mut Loaded,
 ) -> Result<LogWriter, StoreError> {
     if loaded.slots.is_empty() {
-        loaded.slots.push(Arc::new(Slot::create(env, names, 0, options.log_file_len, loaded.store_id)?));
+        loaded.slots.push(Arc::new(roster::add(env, names, 0, options.log_file_len, loaded.store_id)?));
+    } else if loaded.is_roster_short() {
+        roster::write(env, names, len32(loaded.slots.len()), loaded.store_id)?;
     }
     let (slot, offset) = loaded.settle().ok_or_else(|| {
         StoreError::io("find a log file in", &names.logs(), &std::io::ErrorKind::NotFound.into())
@@ -330,6 +356,7 @@ pub(super) fn start_writer(
         epoch: loaded.epoch,
         store: loaded.store_id,
         synced: loaded.scanned.next_lsn - 1,
+        is_attested: true,
     })
 }
 
@@ -353,7 +380,13 @@ impl Loaded {
         };
         let queues = self.index.queues.iter().map(queue).collect();
         let first = self.scanned.files.first().map_or(self.scanned.next_lsn, |file| file.first_lsn);
-        Recovered { queues, blocks: self.scanned.next_lsn - first }
+        Recovered {
+            queues,
+            blocks: self.scanned.next_lsn - first,
+            is_closed: self.scanned.is_closed,
+            torn: self.scanned.torn.clone(),
+            passed_over: self.damage.clone(),
+        }
     }
 }
 
@@ -409,6 +442,7 @@ impl Shared {
     }
 
     fn keep_loop(&self) {
+        let mut commits = 0;
         while !self.is_closing.load(Ordering::Acquire) {
             {
                 let mut wanted = self.wanted.lock();
@@ -416,6 +450,10 @@ impl Shared {
                     self.wake_keeper.wait_for(&mut wanted, KEEPER_PERIOD);
                 }
                 *wanted = false;
+            }
+            let before = std::mem::replace(&mut commits, self.counters.commits.load(Ordering::Relaxed));
+            if before == commits && self.attest().is_err() {
+                return;
             }
             if self.maintain().is_err() {
                 // The alarm is raised; a full disk is not emptied by asking at once again.

@@ -26,6 +26,9 @@ pub(in crate::storage) const CONTINUES: u16 = 1;
 /// This block starts with the rest of a record.
 pub(in crate::storage) const CONTINUATION: u16 = 2;
 
+/// The store was closed in order after this block, which holds nothing.
+pub(in crate::storage) const CLOSED: u16 = 4;
+
 /// The header of a block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::storage) struct BlockHeader {
@@ -101,6 +104,18 @@ impl BlockHeader {
             prev: take.u32()?,
             payload_crc: take.u32()?,
         })
+    }
+
+    /// Whether octets that are no header were one of this store with this lsn, but for a flipped bit. No other octets
+    /// look so: nobody outside knows the store's number.
+    pub(in crate::storage) fn was_one(octets: &[u8], store: u64, lsn: u64) -> bool {
+        let mut take = Take(octets.get(8..BLOCK_HEAD).unwrap_or_default());
+        let differs =
+            |found: Option<u64>, meant: u64| found.is_none_or(|found| (found ^ meant).count_ones() > 1);
+        let (found_lsn, _synced, found_store) = (take.u64(), take.u64(), take.u64());
+        Self::decode(octets) == Err(NoBlock::Damaged)
+            && !differs(found_lsn, lsn)
+            && !differs(found_store, store)
     }
 
     /// Octets of header and payload.

@@ -7,7 +7,8 @@
 use std::sync::Arc;
 
 use super::assemble::BlockAt;
-use super::block::{BLOCK_HEAD, BlockHeader, FILE_HEAD, LOG_VERSION, NoBlock};
+use super::block::{BLOCK_HEAD, BlockHeader, CLOSED, FILE_HEAD, LOG_VERSION, NoBlock};
+use super::flip::is_one_flip;
 use super::slot::Slot;
 use crate::storage::codec::{PAGE, crc, page_up};
 use crate::storage::error::{Doing, StoreError};
@@ -33,6 +34,10 @@ pub(in crate::storage) struct Scanned {
     pub(in crate::storage) next_lsn: u64,
     pub(in crate::storage) prev: u32,
     pub(in crate::storage) epoch: u32,
+    /// The last block says that the store was closed in order.
+    pub(in crate::storage) is_closed: bool,
+    /// A last block that was not written as a whole.
+    pub(in crate::storage) torn: Option<StoreError>,
     /// Durable blocks that cannot be read; only filled where damage is tolerated.
     pub(in crate::storage) damage: Vec<StoreError>,
 }
@@ -62,7 +67,10 @@ pub(in crate::storage) fn scan(
         while let Some(slot) = scan.next_file()? {
             scan.read_file(&slot, FILE_HEAD, visit)?;
         }
-        let Some((slot, offset, error)) = scan.lost()? else { return Ok(scan.found) };
+        let Some((slot, offset, error)) = scan.lost()? else {
+            scan.judge_end(damage)?;
+            return Ok(scan.found);
+        };
         if damage == Damage::Refuse {
             return Err(error);
         }
@@ -110,6 +118,7 @@ impl Scan<'_> {
             self.found.next_lsn += 1;
             self.found.epoch = header.epoch;
             self.found.prev = check;
+            self.found.is_closed = header.flags & CLOSED != 0;
             offset += page_up(header.len());
             self.found.files.iter_mut().rev().take(1).for_each(|file| file.end = offset);
         }
@@ -162,6 +171,50 @@ impl Scan<'_> {
             }
         }
         Ok(lowest.map(|(lsn, slot, offset)| (Arc::clone(&slot), offset, self.loss(lsn, &slot))))
+    }
+
+    /// Looks at what stands where the next block would: one that was torn, or one that was whole and is damaged.
+    fn judge_end(&mut self, damage: Damage) -> Result<(), StoreError> {
+        let Some((slot, end)) = self.found.files.last().map(|last| (Arc::clone(&last.slot), last.end)) else {
+            return Ok(());
+        };
+        if end + BLOCK_HEAD as u64 > slot.capacity {
+            return Ok(());
+        }
+        let mut head = [0; BLOCK_HEAD];
+        slot.file.read_at(&mut head, end).doing("read", &slot.path)?;
+        let lsn = self.found.next_lsn;
+        let corrupt = |what| StoreError::corrupt(&slot.path, end, format!("{what} of block {lsn}"));
+        let next = self.decode(&slot, &head)?.filter(|(header, _)| self.follows(header));
+        let verdict = match next {
+            _ if BlockHeader::was_one(&head, self.store, lsn) => {
+                Some(corrupt("a bit is flipped in the header"))
+            }
+            Some((header, _)) if self.is_flipped(&slot, end, &header)? => {
+                Some(corrupt("a bit is flipped in the payload"))
+            }
+            Some(_) => {
+                self.found.torn = Some(corrupt("not all was written"));
+                None
+            }
+            None => None,
+        };
+        match verdict {
+            Some(error) if damage == Damage::Refuse => Err(error),
+            verdict => {
+                self.found.damage.extend(verdict);
+                Ok(())
+            }
+        }
+    }
+
+    fn is_flipped(&self, slot: &Slot, offset: u64, header: &BlockHeader) -> Result<bool, StoreError> {
+        if offset + header.len() > slot.capacity {
+            return Ok(false);
+        }
+        let mut payload = vec![0; header.payload_len as usize];
+        slot.file.read_at(&mut payload, offset + BLOCK_HEAD as u64).doing("read", &slot.path)?;
+        Ok(is_one_flip(&payload, header.payload_crc))
     }
 
     fn search(

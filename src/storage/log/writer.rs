@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::block::{BLOCK_HEAD, BlockHeader, FILE_HEAD};
 use super::buffer::{Draft, Group};
 use super::slot::Slot;
-use crate::storage::codec::{crc, len32};
+use crate::storage::codec::{PAGE, crc, len32};
 use crate::storage::error::{Doing, StoreError};
 
 /// The end of the log.
@@ -22,6 +22,8 @@ pub(in crate::storage) struct LogWriter {
     pub(in crate::storage) store: u64,
     /// The highest lsn known to be on disk.
     pub(in crate::storage) synced: u64,
+    /// Whether a later block says of every block that holds something that it was on disk.
+    pub(in crate::storage) is_attested: bool,
 }
 
 /// Where a block was written.
@@ -55,6 +57,34 @@ impl LogWriter {
             run.end = draft.start + usize::try_from(draft.page_len()).unwrap_or(0);
         }
         self.put(group, &run)?;
+        self.is_attested = false;
+        Ok(written)
+    }
+
+    /// Whether an empty block has room in the file.
+    pub(in crate::storage) fn has_room(&self) -> bool {
+        self.offset + PAGE as u64 <= self.slot.capacity
+    }
+
+    /// Goes on in another file.
+    pub(in crate::storage) fn move_to(&mut self, slot: Arc<Slot>) -> Result<(), StoreError> {
+        self.sync()?;
+        self.slot = slot;
+        self.offset = FILE_HEAD;
+        Ok(())
+    }
+
+    /// Writes an empty block, durably. It says of all blocks before it that they were on disk.
+    pub(in crate::storage) fn mark(&mut self, flags: u16) -> Result<Written, StoreError> {
+        if self.synced + 1 < self.next_lsn {
+            self.sync()?;
+        }
+        let mut page = vec![0; PAGE];
+        let draft = Draft { start: 0, end: BLOCK_HEAD, records: 0, flags, position: 0 };
+        let written = self.seal(&mut page, &draft);
+        self.slot.file.write_at(&page, written.offset).doing("write", &self.slot.path)?;
+        self.sync()?;
+        self.is_attested = true;
         Ok(written)
     }
 
@@ -71,9 +101,8 @@ impl LogWriter {
         next: &mut dyn FnMut(&Self) -> Result<Arc<Slot>, StoreError>,
     ) -> Result<(), StoreError> {
         self.sync()?;
-        self.slot = next(self)?;
-        self.offset = FILE_HEAD;
-        Ok(())
+        let slot = next(self)?;
+        self.move_to(slot)
     }
 
     /// Fills in the header of a block that goes to the end of the log.
