@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::Authority;
 use crate::broker::data_dir::KEPT_MESSAGE_MAX;
-use crate::broker::{Broker, DataDir};
+use crate::broker::{Broker, DataDir, MemoryLimits};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::connection::Settings;
@@ -45,7 +45,10 @@ impl App {
         let data = config.data_dir.as_deref().map(DataDir::open).transpose()?;
         check(&config)?;
         let authority = Authority::new(config.anonymous);
-        let broker = Broker::new(authority, Clock::start(), config.memory_limit, data)?;
+        let broker = {
+            let memory = MemoryLimits { alarm: config.memory_limit, messages: config.message_memory };
+            Broker::new(authority, Clock::start(), memory, data)?
+        };
         let stopping = CancellationToken::new();
         let tasks = TaskTracker::new();
         let room = Arc::new(Room::default());

@@ -5,6 +5,7 @@
 //!          VERSION     its format (storage)
 //!          meta/       definitions (metadata)
 //!          messages/   the log and segments (storage)
+//!          spill/      messages that left the memory and are not kept: emptied at each start
 //! ```
 
 use std::collections::HashSet;
@@ -12,9 +13,11 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::lane::of_lane;
+use super::spill::Spill;
 use crate::metadata::{self, Definitions};
 use crate::storage::env::RealEnv;
-use crate::storage::{self, Home, Options, QueueId, Store, StoreError};
+use crate::storage::{self, Home, Options, Store, StoreError};
 
 /// Log files of 64 MiB: the largest transaction fits into a record while others are in use.
 const LOG_FILES: u32 = 16;
@@ -31,6 +34,7 @@ pub struct DataDir {
     pub(super) stored: storage::Recovered,
     /// The last broker here ended without saying so: what it had delivered is not known.
     pub(super) after_crash: bool,
+    pub(super) spill: Spill,
 }
 
 impl DataDir {
@@ -39,13 +43,17 @@ impl DataDir {
     /// # Errors
     /// When it cannot be used: another process has it, it holds something else, is of a later release, or damaged.
     pub fn open(dir: &Path) -> io::Result<Self> {
+        Self::open_with(dir, Options { log_files: LOG_FILES, ..Options::default() })
+    }
+
+    /// As [`Self::open`], with a log of another size.
+    pub(super) fn open_with(dir: &Path, options: Options) -> io::Result<Self> {
         let home = Home::open(Arc::new(RealEnv), dir).map_err(io::Error::other)?;
         let (definitions, defined) = open_definitions(dir, home.is_new())?;
-        let known: HashSet<_> =
-            defined.queues.iter().map(|(_, _, definition)| QueueId(definition.id.get())).collect();
-        let options = Options { log_files: LOG_FILES, ..Options::default() };
-        let opened = home.store(options, &|id| known.contains(&id));
+        let known: HashSet<_> = defined.queues.iter().map(|(_, _, definition)| definition.id).collect();
+        let opened = home.store(options, &|id| known.contains(&of_lane(id).0));
         let (store, stored) = opened.map_err(io::Error::other)?;
+        let spill = Spill::new(&dir.join("spill"), options)?;
         let after_crash = stored.blocks > 0 && !stored.is_closed;
         if let Some(torn) = &stored.torn {
             tracing::warn!(%torn, "the last commit was never on disk as a whole, and never confirmed: dropped");
@@ -53,7 +61,7 @@ impl DataDir {
         for damage in &stored.passed_over {
             tracing::warn!(%damage, "damage that cost nothing: an older file served");
         }
-        Ok(Self { definitions, defined, store, stored, after_crash })
+        Ok(Self { definitions, defined, store, stored, after_crash, spill })
     }
 }
 

@@ -18,7 +18,7 @@ use crate::clock::Timestamp;
 use crate::message::{Envelope, Message};
 use crate::name::Name;
 use crate::queue::arguments::DeadLetterTarget;
-use crate::queue::{DropReason, Dropped, Queue};
+use crate::queue::{DropReason, Dropped, Queue, Remains};
 
 /// Deaths that a message remembers; one for each queue and reason. Who has died as often in different ways goes no
 /// further, unless a consumer rejects it: that a cycle is one is known only from what is remembered.
@@ -41,28 +41,32 @@ struct Letter {
     vhost: Arc<Vhost>,
     from: Name,
     target: DeadLetterTarget,
-    dropped: Dropped,
+    message: Message,
+    reason: DropReason,
     now: Timestamp,
 }
 
 /// Carries what `queue` dropped to where the queue says. Without a target it is gone.
 pub(super) fn carry(vhost: &Arc<Vhost>, queue: &Queue, dropped: Vec<Dropped>, now: Timestamp) {
     let Some(target) = &queue.options.arguments.dead_letter else { return };
-    let letters = dropped.into_iter().map(|dropped| Letter {
-        vhost: Arc::clone(vhost),
-        from: queue.name.clone(),
-        target: target.clone(),
-        dropped,
-        now,
+    let mut budget = LETTERS_MIN + LETTERS_PER_MESSAGE_MAX * dropped.len();
+    let letters = dropped.into_iter().filter_map(|Dropped { message, reason }| {
+        let message = match message {
+            Remains::Message(message) => message,
+            Remains::Stored(level, seq, home) => vhost.fetch(queue, level, seq, home)?,
+        };
+        let (from, target) = (queue.name.clone(), target.clone());
+        Some(Letter { vhost: Arc::clone(vhost), from, target, message, reason, now })
     });
-    let mut budget = LETTERS_MIN + LETTERS_PER_MESSAGE_MAX * letters.len();
+    // Read first: reading takes time, and this thread's list is borrowed below.
+    let letters: Vec<_> = letters.collect();
     let carrying = CARRYING.with_borrow_mut(|pending| match pending {
         Some(pending) => {
             pending.extend(letters);
             true
         }
         None => {
-            *pending = Some(letters.collect());
+            *pending = Some(letters.into());
             false
         }
     });
@@ -95,7 +99,7 @@ impl Letter {
             tracing::debug!(queue = %self.from, exchange = %self.target.exchange, "no dead-letter exchange");
             return;
         };
-        let message = &self.dropped.message;
+        let message = &self.message;
         let Ok(properties) = Properties::parse(message.properties()) else { return };
         let mut headers = properties.headers.and_then(|raw| FieldTable::parse(raw).ok()).unwrap_or_default();
         if self.is_worn_out(&headers) {
@@ -124,8 +128,8 @@ impl Letter {
 
     /// Whether it has died in so many ways that a cycle could not be told.
     fn is_worn_out(&self, headers: &FieldTable) -> bool {
-        let known = self.dropped.message.is_dead_letter();
-        known && self.dropped.reason != DropReason::Rejected && deaths(headers).len() >= DEATHS_MAX
+        let known = self.message.is_dead_letter();
+        known && self.reason != DropReason::Rejected && deaths(headers).len() >= DEATHS_MAX
     }
 
     /// The message as it is published again: with its history, without its expiration.
@@ -134,7 +138,7 @@ impl Letter {
         headers.encode(&mut raw_headers);
         let mut raw = Vec::new();
         Properties { headers: Some(&raw_headers), expiration: None, ..properties }.encode(&mut raw);
-        let message = &self.dropped.message;
+        let message = &self.message;
         let envelope = Envelope {
             exchange: self.target.exchange.as_str().as_bytes(),
             routing_key,
@@ -149,8 +153,8 @@ impl Letter {
 
     /// Adds this death: counted if the message died in this queue of this before, the most recent first.
     fn record_death(&self, headers: &mut FieldTable, properties: &Properties<'_>, keys: &[Vec<u8>]) {
-        let message = &self.dropped.message;
-        let (queue, reason) = (self.from.as_str(), self.dropped.reason.name());
+        let message = &self.message;
+        let (queue, reason) = (self.from.as_str(), self.reason.name());
         // RabbitMQ 4: what a client says of deaths is not believed.
         let mut deaths = if message.is_dead_letter() { deaths(headers) } else { Vec::new() };
         let again = deaths
@@ -174,11 +178,11 @@ impl Letter {
     }
 
     fn first_death(&self, properties: &Properties<'_>, keys: &[Vec<u8>]) -> FieldTable {
-        let exchange = FieldValue::LongString(self.dropped.message.exchange().to_vec());
+        let exchange = FieldValue::LongString(self.message.exchange().to_vec());
         let keys = keys.iter().cloned().map(FieldValue::LongString).collect();
         let mut death = FieldTable::new();
         death.insert("count", 1_i64);
-        death.insert("reason", self.dropped.reason.name());
+        death.insert("reason", self.reason.name());
         death.insert("queue", self.from.as_str());
         death.insert("time", FieldValue::Timestamp(self.now.as_millis() / 1000));
         death.insert("exchange", exchange);
@@ -191,8 +195,8 @@ impl Letter {
 
     /// `x-first-death-*` or `x-last-death-*`.
     fn name_death(&self, headers: &mut FieldTable, which: &str) {
-        let exchange = FieldValue::LongString(self.dropped.message.exchange().to_vec());
-        headers.insert(&format!("x-{which}-death-reason"), self.dropped.reason.name());
+        let exchange = FieldValue::LongString(self.message.exchange().to_vec());
+        headers.insert(&format!("x-{which}-death-reason"), self.reason.name());
         headers.insert(&format!("x-{which}-death-queue"), self.from.as_str());
         headers.insert(&format!("x-{which}-death-exchange"), exchange);
     }
@@ -200,7 +204,7 @@ impl Letter {
     /// RabbitMQ: a message that comes back to a queue where it died goes no further, unless a consumer rejected it on
     /// the way: that is a retry, the rest would turn for ever.
     fn is_cycle(&self, to: &Name, deaths: &[FieldTable]) -> bool {
-        if self.dropped.reason == DropReason::Rejected {
+        if self.reason == DropReason::Rejected {
             return false;
         }
         let Some(before) = deaths.iter().position(|death| text(death, "queue") == Some(to.as_str())) else {

@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 
 use crate::id::EntityId;
 use crate::message::Message;
-use crate::queue::{Placement, Seq};
+use crate::queue::{Departed, Placement, Seq};
 
 pub use crate::storage::LogPosition;
 
@@ -30,11 +30,11 @@ pub enum Record {
     /// A message was placed in queues; one body however many.
     Publish(Vec<Placement>, Message),
     /// Messages have left a queue.
-    Gone(EntityId, Vec<Seq>),
-    /// Messages of a queue up to this one may have been given to a consumer.
-    Delivered(EntityId, Seq),
-    /// A queue is gone with all its messages.
-    QueueDeleted(EntityId),
+    Gone(EntityId, Vec<Departed>),
+    /// Messages of a queue's level up to this one may have been given to a consumer.
+    Delivered(EntityId, u8, Seq),
+    /// A queue is gone with all its messages; its highest level.
+    QueueDeleted(EntityId, u8),
 }
 
 /// Where records go.
@@ -270,7 +270,7 @@ mod tests {
     }
 
     fn gone() -> Record {
-        Record::Gone(EntityId::new(1), vec![Seq::new(1)])
+        Record::Gone(EntityId::new(1), vec![Departed { level: 0, first: Seq::new(1), last: Seq::new(1) }])
     }
 
     #[test]

@@ -6,10 +6,10 @@ use std::sync::{Arc, Weak};
 
 use super::alarm::Alarms;
 use super::journal::{Journal, MessageLog, Record};
+use super::lane::lane;
 use crate::clock::Timestamp;
-use crate::id::EntityId;
 use crate::message::Message;
-use crate::queue;
+use crate::queue::{self, Departed};
 use crate::storage::{self, LogPosition, Observer, Placement, QueueId, SeqRun, Store, StoreError};
 
 /// The storage engine as the journal's log.
@@ -42,7 +42,8 @@ impl StoreLog {
 
 impl MessageLog for StoreLog {
     fn append(&self, records: &[Record], atomic: bool) -> LogPosition {
-        let prepared: Vec<_> = records.iter().map(Prepared::new).collect();
+        let mut prepared = Vec::with_capacity(records.len());
+        records.iter().for_each(|record| Prepared::add(record, &mut prepared));
         let records: Vec<_> = prepared.iter().map(Prepared::as_record).collect();
         let appended = if atomic {
             self.store.append(&[storage::Record::Tx(&records)])
@@ -66,14 +67,22 @@ impl MessageLog for StoreLog {
 }
 
 impl<'r> Prepared<'r> {
-    fn new(record: &'r Record) -> Self {
+    /// Adds what a record is to the engine: one record, or one for each of its queue's levels.
+    fn add(record: &'r Record, out: &mut Vec<Self>) {
         match record {
             Record::Publish(placements, message) => {
-                Self::Publish(placements.iter().map(placement).collect(), message)
+                out.push(Self::Publish(placements.iter().map(placement).collect(), message));
             }
-            Record::Gone(queue, seqs) => Self::Ack(queue_id(*queue), runs(seqs)),
-            Record::Delivered(queue, seq) => Self::Delivered(queue_id(*queue), storage::Seq(seq.get())),
-            Record::QueueDeleted(queue) => Self::QueueDelete(queue_id(*queue)),
+            Record::Gone(queue, departed) => {
+                let runs = seq_runs(departed).into_iter();
+                out.extend(runs.map(|(level, runs)| Self::Ack(lane(*queue, level), runs)));
+            }
+            Record::Delivered(queue, level, seq) => {
+                out.push(Self::Delivered(lane(*queue, *level), storage::Seq(seq.get())));
+            }
+            Record::QueueDeleted(queue, highest) => {
+                out.extend((0..=*highest).map(|level| Self::QueueDelete(lane(*queue, level))));
+            }
         }
     }
 
@@ -91,7 +100,7 @@ impl<'r> Prepared<'r> {
 
 fn placement(placement: &queue::Placement) -> Placement {
     Placement {
-        queue: queue_id(placement.queue),
+        queue: lane(placement.queue, placement.level),
         seq: storage::Seq(placement.seq.get()),
         // 0 is the engine's "never".
         expires_ms: placement.expires.map_or(0, |expires| expires.as_millis().max(1)),
@@ -103,22 +112,22 @@ pub(super) fn expiry(expires_ms: u64) -> Option<Timestamp> {
     (expires_ms > 0).then(|| Timestamp::from_millis(expires_ms))
 }
 
-fn queue_id(id: EntityId) -> QueueId {
-    QueueId(id.get())
-}
-
-/// Neighbours together.
-fn runs(seqs: &[queue::Seq]) -> Vec<SeqRun> {
-    let mut sorted: Vec<u64> = seqs.iter().map(|seq| seq.get()).collect();
-    sorted.sort_unstable();
-    let mut runs: Vec<SeqRun> = Vec::new();
-    for seq in sorted {
-        match runs.last_mut() {
-            Some(run) if run.last.0 + 1 == seq => run.last = storage::Seq(seq),
-            _ => runs.push(SeqRun { first: storage::Seq(seq), last: storage::Seq(seq) }),
+/// What has departed from each level, neighbours together whatever their order.
+pub(super) fn seq_runs(departed: &[Departed]) -> Vec<(u8, Vec<SeqRun>)> {
+    let mut sorted = departed.to_vec();
+    sorted.sort_unstable_by_key(|run| (run.level, run.first));
+    let mut levels: Vec<(u8, Vec<SeqRun>)> = Vec::new();
+    for Departed { level, first, last } in sorted {
+        let run = SeqRun { first: storage::Seq(first.get()), last: storage::Seq(last.get()) };
+        match levels.last_mut() {
+            Some((known, runs)) if *known == level => match runs.last_mut() {
+                Some(before) if before.last.next() == run.first => before.last = run.last,
+                _ => runs.push(run),
+            },
+            _ => levels.push((level, vec![run])),
         }
     }
-    runs
+    levels
 }
 
 /// What the engine tells.
@@ -161,18 +170,23 @@ impl fmt::Debug for StoreLog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::EntityId;
 
     #[test]
-    fn neighbours_become_runs_whatever_their_order() {
-        let seqs = [5, 1, 2, 9, 3].map(queue::Seq::new);
-        let runs: Vec<_> = runs(&seqs).iter().map(|run| (run.first.0, run.last.0)).collect();
-        assert_eq!(runs, [(1, 3), (5, 5), (9, 9)]);
+    fn neighbours_of_a_level_become_runs_whatever_their_order() {
+        let departed = [(0, 5, 5), (1, 4, 4), (0, 1, 2), (0, 9, 9), (0, 3, 3)].map(|(level, first, last)| {
+            Departed { level, first: queue::Seq::new(first), last: queue::Seq::new(last) }
+        });
+        let runs = |runs: &[SeqRun]| runs.iter().map(|run| (run.first.0, run.last.0)).collect::<Vec<_>>();
+        let levels: Vec<_> = seq_runs(&departed).iter().map(|(level, all)| (*level, runs(all))).collect();
+        assert_eq!(levels, [(0, vec![(1, 3), (5, 5), (9, 9)]), (1, vec![(4, 4)])]);
     }
 
     #[test]
     fn an_expiry_at_the_epoch_is_not_never() {
         let placed = queue::Placement {
             queue: EntityId::new(1),
+            level: 0,
             seq: queue::Seq::new(1),
             expires: Some(Timestamp::from_millis(0)),
         };

@@ -18,12 +18,16 @@ pub mod exchange;
 mod exchanges;
 pub mod firehose;
 pub mod journal;
+mod lane;
 mod message_log;
+mod pager;
 mod publish;
 mod queues;
 mod restore;
 pub mod route;
 pub mod session;
+mod spill;
+mod surroundings;
 pub mod timers;
 pub mod vhost;
 
@@ -36,12 +40,12 @@ use dashmap::DashMap;
 use crate::auth::Authority;
 use crate::clock::Clock;
 use crate::id::ConnectionId;
-use crate::metadata::Definitions;
 use crate::name::Name;
 
 use alarm::Alarms;
 use connections::Connections;
 use message_log::StoreLog;
+use pager::{Pager, PagerThreads};
 use restore::StoredMessages;
 use timers::Timers;
 use vhost::Foundation;
@@ -73,57 +77,84 @@ pub struct Broker {
     vhosts: DashMap<Name, Arc<Vhost>>,
     foundation: Foundation,
     connection_ids: AtomicU64,
+    #[expect(dead_code, reason = "held for what its end does: the threads end with the broker")]
+    paging: Option<PagerThreads>,
+}
+
+/// Memory for messages, in octets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryLimits {
+    /// Above this publishers are blocked.
+    pub alarm: u64,
+    /// Above this messages leave the memory for the disk.
+    pub messages: u64,
 }
 
 impl Broker {
-    /// A broker with the default virtual host, and what `data` holds; without it nothing is kept.
-    /// `memory_limit` in octets of messages.
+    /// A broker with the default virtual host, and what `data` holds; without it nothing is kept, and all messages
+    /// stay in memory.
     ///
     /// # Errors
     /// When something that was kept is not understood, or cannot be read.
     pub fn new(
         authority: Authority,
         clock: Clock,
-        memory_limit: u64,
+        memory: MemoryLimits,
         data: Option<DataDir>,
     ) -> io::Result<Arc<Self>> {
-        let Some(data) = data else {
-            let journal = Arc::new(Journal::default());
-            return Ok(Arc::new(Self::empty(authority, clock, memory_limit, None, journal, 0)));
-        };
-        let DataDir { definitions, defined, store, stored, after_crash } = data;
-        let next_id = defined.next_id;
-        let messages = StoredMessages::new(&stored, after_crash);
-        let log = Arc::new(StoreLog::new(store));
-        let journal = Arc::new(Journal::new(Some(Arc::<StoreLog>::clone(&log))));
-        let definitions = Some(Arc::new(definitions));
-        let broker = Self::empty(authority, clock, memory_limit, definitions, Arc::clone(&journal), next_id);
-        log.watch(&journal, Arc::clone(&broker.alarms));
-        broker.restore(defined, &messages, log.store())?;
-        Ok(Arc::new(broker))
+        let (broker, pager) = Self::assemble(authority, clock, memory, data)?;
+        let paging = pager.map(|pager| pager.start()).transpose()?;
+        Ok(Arc::new(Self { paging, ..broker }))
     }
 
-    fn empty(
+    /// The broker with all its content, and the pager that is to be started.
+    fn assemble(
         authority: Authority,
         clock: Clock,
-        memory_limit: u64,
-        definitions: Option<Arc<Definitions>>,
-        journal: Arc<Journal>,
-        next_id: u64,
-    ) -> Self {
-        let alarms = Arc::new(Alarms::new(memory_limit));
+        memory: MemoryLimits,
+        data: Option<DataDir>,
+    ) -> io::Result<(Self, Option<Arc<Pager>>)> {
+        let alarms = Arc::new(Alarms::new(memory.alarm));
+        let timers = Arc::new(Timers::new(clock));
+        let Some(data) = data else {
+            let (journal, ids) = (Arc::new(Journal::default()), Arc::default());
+            let histories = Arc::default();
+            let foundation =
+                Foundation { timers, alarms, definitions: None, journal, pager: None, ids, histories };
+            return Ok((Self::empty(authority, clock, foundation), None));
+        };
+        let DataDir { definitions, defined, store, stored, after_crash, spill } = data;
+        let log = Arc::new(StoreLog::new(store));
+        let journal = Arc::new(Journal::new(Some(Arc::<StoreLog>::clone(&log))));
+        log.watch(&journal, Arc::clone(&alarms));
+        let (pages, told, octets) = (Arc::clone(&log), Arc::clone(&alarms), memory.messages);
+        let pager = Arc::new(Pager::new(pages, spill, Arc::clone(&journal), told, clock, octets));
         let foundation = Foundation {
-            timers: Arc::new(Timers::new(clock)),
-            alarms: Arc::clone(&alarms),
-            definitions,
+            timers,
+            alarms,
+            definitions: Some(Arc::new(definitions)),
             journal,
-            ids: Arc::new(AtomicU64::new(next_id)),
+            pager: Some(Arc::clone(&pager)),
+            ids: Arc::new(AtomicU64::new(defined.next_id)),
             histories: Arc::default(),
         };
-        let vhosts = DashMap::new();
-        let connection_ids = AtomicU64::new(0);
-        let connections = Connections::default();
-        let broker = Self { authority, clock, connections, alarms, vhosts, foundation, connection_ids };
+        let broker = Self::empty(authority, clock, foundation);
+        broker.restore(defined, &StoredMessages::new(&stored, after_crash), log.store())?;
+        Ok((broker, Some(pager)))
+    }
+
+    fn empty(authority: Authority, clock: Clock, foundation: Foundation) -> Self {
+        let alarms = Arc::clone(&foundation.alarms);
+        let broker = Self {
+            authority,
+            clock,
+            connections: Connections::default(),
+            alarms,
+            vhosts: DashMap::new(),
+            foundation,
+            connection_ids: AtomicU64::new(0),
+            paging: None,
+        };
         broker.add_vhost(Name::from(DEFAULT_VHOST));
         broker
     }

@@ -12,7 +12,7 @@ use crate::exception::{ChannelException, ConnectionException, Exception};
 use crate::name::{Name, REPLY_TO};
 use crate::queue::arguments::ARGUMENTS_MAX;
 use crate::queue::{
-    ConsumerId, Counts, Deleted, Fetched, LeaseRef, Queue, QueueArguments, QueueOptions, Settlement,
+    ConsumerId, Counts, Deleted, Fetched, Got, LeaseRef, Queue, QueueArguments, QueueOptions, Settlement,
     SubscribeError, Subscription,
 };
 
@@ -228,7 +228,18 @@ impl Session {
                 self.queue_text(name)
             )));
         }
-        Ok(queue.get(no_ack, now).map(|fetched| (queue, fetched)))
+        loop {
+            match queue.get(no_ack, now) {
+                Got::Empty => return Ok(None),
+                Got::Message(fetched) => return Ok(Some((queue, fetched))),
+                Got::Cold => self.vhost.read_head(&queue, now).map_err(|error| {
+                    ChannelException::precondition_failed(format_args!(
+                        "the next message of {} cannot be read: {error}",
+                        self.queue_text(name)
+                    ))
+                })?,
+            }
+        }
     }
 
     /// The queue that a consumer asks for.

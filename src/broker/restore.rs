@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::Broker;
 use super::exchange::{Destination, ExchangeOptions};
-use super::message_log::expiry;
+use super::lane::of_lane;
 use super::vhost::Vhost;
 use crate::clock::Timestamp;
 use crate::exchange::{Binding, ExchangeType};
@@ -15,7 +15,7 @@ use crate::id::EntityId;
 use crate::message::Message;
 use crate::metadata::{BindingDefinition, DestinationKind, ExchangeDefinition, QueueDefinition, Recovered};
 use crate::name::Name;
-use crate::queue::{Queue, QueueArguments, QueueOptions, RestoredMessage, Seq};
+use crate::queue::{Queue, QueueArguments, QueueOptions, Seq};
 use crate::storage::{self, RecoveredQueue, Store, StoredMessage};
 
 /// Octets of messages that are read at once.
@@ -71,41 +71,52 @@ impl Broker {
 
 /// What the store knows of the messages of each queue.
 pub(super) struct StoredMessages {
-    queues: HashMap<EntityId, RecoveredQueue>,
+    /// The levels of each queue.
+    queues: HashMap<EntityId, Vec<(u8, RecoveredQueue)>>,
     after_crash: bool,
 }
 
 impl StoredMessages {
     pub(super) fn new(stored: &storage::Recovered, after_crash: bool) -> Self {
-        let queues = stored.queues.iter().map(|queue| (EntityId::new(queue.id.0), *queue)).collect();
+        let mut queues: HashMap<_, Vec<_>> = HashMap::new();
+        for known in &stored.queues {
+            let (queue, level) = of_lane(known.id);
+            queues.entry(queue).or_default().push((level, *known));
+        }
         Self { queues, after_crash }
     }
 
-    /// Puts a queue's messages back, in order and a piece at a time.
+    /// Tells a queue which messages it has; they are read when they are needed.
     fn restore(&self, queue: &Arc<Queue>, store: &Store, now: Timestamp) -> io::Result<()> {
-        let Some(known) = self.queues.get(&queue.id) else { return Ok(()) };
-        let mut from = known.first;
-        while let Some(first) = from {
-            let mut piece = Vec::new();
-            store.read(known.id, first, PIECE, &mut piece).map_err(io::Error::other)?;
-            from = piece.last().map(|last| last.seq.next());
-            queue.restore(piece.into_iter().map(|message| self.entry(message)), now);
+        let levels = self.queues.get(&queue.id).map(Vec::as_slice).unwrap_or_default();
+        let mut last = 0;
+        for (level, known) in levels {
+            let runs = store.live(known.id, storage::Seq(0), storage::Seq(u64::MAX));
+            // A limit must know what it limits; otherwise nobody needs to read everything.
+            let limits = &queue.options.arguments.limits;
+            let body_bytes = limits.bytes_max.map(|_| body_bytes(known, store)).transpose()?;
+            queue.restore(*level, &runs, body_bytes);
+            last = last.max(known.next_seq.0.saturating_sub(1));
         }
-        queue.restore_last_seq(Seq::new(known.next_seq.0.saturating_sub(1)));
+        queue.restored(Seq::new(last), self.after_crash, now);
         Ok(())
     }
+}
 
-    fn entry(&self, stored: StoredMessage) -> RestoredMessage {
-        // Deliveries are logged behind their back: what went out just before a crash may not be known.
-        let least = u32::from(self.after_crash);
-        RestoredMessage {
-            seq: Seq::new(stored.seq.0),
-            // Own memory for each: those of a piece would live as long as the last of them.
-            message: Message::from_image(&stored.image),
-            expires: expiry(stored.expires_ms),
-            deliveries: stored.deliveries.max(least),
-        }
+/// Octets of the bodies of all messages of a level: reads them all, a piece at a time.
+fn body_bytes(known: &RecoveredQueue, store: &Store) -> io::Result<u64> {
+    let (mut from, mut octets) = (known.first, 0);
+    while let Some(first) = from {
+        let mut piece = Vec::new();
+        store.read(known.id, first, PIECE, &mut piece).map_err(io::Error::other)?;
+        from = piece.last().map(|last| last.seq.next());
+        octets += piece.iter().map(body_len).sum::<u64>();
     }
+    Ok(octets)
+}
+
+fn body_len(stored: &StoredMessage) -> u64 {
+    Message::from_image(&stored.image).body().len() as u64
 }
 
 fn restore_exchange(vhost: &Vhost, name: Name, definition: ExchangeDefinition) -> io::Result<()> {

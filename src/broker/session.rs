@@ -55,6 +55,11 @@ impl Session {
         self.vhost.journal()
     }
 
+    /// Whether publishers are to wait: more comes than can be written.
+    pub fn is_congested(&self) -> bool {
+        self.vhost.is_congested()
+    }
+
     /// Carries out a transaction: after a crash all of it holds or none. Its answer must wait for the log.
     pub fn transact<R>(&self, work: impl FnOnce() -> R) -> R {
         let (result, position) = self.journal().atomically(work);

@@ -14,9 +14,10 @@ use lepus_protocol::FieldTable;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::alarm::Alarms;
-use super::dead_letter;
 use super::exchange::{Destination, Exchange, ExchangeOptions};
 use super::journal::{Journal, Record};
+use super::pager::Pager;
+use super::surroundings::Surroundings;
 use super::timers::Timers;
 use crate::clock::Timestamp;
 use crate::exchange::{BindError, Binding, ExchangeType, HistoryBudget};
@@ -26,7 +27,8 @@ use crate::metadata::{
     BindingDefinition, Change, Definitions, ExchangeDefinition, Position, QueueDefinition,
 };
 use crate::name::Name;
-use crate::queue::{Counts, Deleted, Dropped, Host, Queue, QueueOptions, Seq};
+use crate::queue::{Counts, Deleted, Home, Queue, QueueOptions, Seq};
+use crate::storage::StoreError;
 
 /// Exchanges that every virtual host has (§3.1.3, and RabbitMQ's).
 const PREDECLARED: &[(&str, ExchangeType)] = &[
@@ -81,22 +83,16 @@ pub(super) struct Foundation {
     pub(super) alarms: Arc<Alarms>,
     pub(super) definitions: Option<Arc<Definitions>>,
     pub(super) journal: Arc<Journal>,
+    /// Keeps messages within their memory; `None`: they stay there.
+    pub(super) pager: Option<Arc<Pager>>,
     pub(super) ids: Arc<AtomicU64>,
     pub(super) histories: Arc<HistoryBudget>,
-}
-
-/// What queues of this virtual host are given.
-struct Surroundings {
-    vhost: Weak<Vhost>,
-    timers: Arc<Timers>,
-    alarms: Arc<Alarms>,
-    journal: Arc<Journal>,
 }
 
 impl Vhost {
     /// A virtual host with the exchanges that every one has.
     pub(super) fn new(name: Name, foundation: Foundation) -> Arc<Self> {
-        let Foundation { timers, alarms, definitions, journal, ids, histories } = foundation;
+        let Foundation { timers, alarms, definitions, journal, pager, ids, histories } = foundation;
         let vhost = Arc::new_cyclic(|vhost| Self {
             name,
             exchanges: DashMap::default(),
@@ -107,8 +103,11 @@ impl Vhost {
             ids,
             histories,
             tracing: AtomicBool::new(false),
-            host: Arc::new(Surroundings { vhost: Weak::clone(vhost), timers, alarms, journal }),
+            host: Arc::new(Surroundings { vhost: Weak::clone(vhost), timers, alarms, journal, pager }),
         });
+        if let Some(pager) = &vhost.host.pager {
+            pager.add_vhost(Arc::downgrade(&vhost));
+        }
         for (name, kind) in PREDECLARED {
             vhost.insert_exchange(Name::from(*name), predeclared(*kind, name));
         }
@@ -155,6 +154,25 @@ impl Vhost {
     /// The way to the log.
     pub(super) fn journal(&self) -> &Arc<Journal> {
         &self.journal
+    }
+
+    /// Whether publishers are to wait: more comes than can be written.
+    pub(super) fn is_congested(&self) -> bool {
+        self.journal.is_tight() || self.host.pager.as_ref().is_some_and(|pager| pager.is_behind())
+    }
+
+    /// Reads the next messages of a queue back while the caller waits.
+    pub(super) fn read_head(&self, queue: &Arc<Queue>, now: Timestamp) -> Result<(), StoreError> {
+        self.host.pager.as_ref().map_or(Ok(()), |pager| pager.read_head(queue, now))
+    }
+
+    /// Reads one message that its queue has let leave the memory.
+    pub(super) fn fetch(&self, queue: &Queue, level: u8, seq: Seq, home: Home) -> Option<Message> {
+        let fetched = self.host.pager.as_ref()?.fetch(queue.id, level, seq, home);
+        fetched.unwrap_or_else(|error| {
+            tracing::error!(queue = %queue.name, %error, "a message to be dead-lettered cannot be read");
+            None
+        })
     }
 
     /// The definitions, if they are kept.
@@ -317,8 +335,12 @@ impl Vhost {
         topology.forget_exclusive(queue);
         let unused = self.unbind_everywhere(topology, &Destination::Queue(Arc::clone(queue)));
         self.delete_exchanges(topology, unused);
+        let highest_level = queue.options.arguments.limits.priority_max.unwrap_or(0);
+        if let Some(pager) = &self.host.pager {
+            pager.forget_queue(queue.id, highest_level);
+        }
         if queue.options.durable {
-            self.journal.record(Record::QueueDeleted(queue.id));
+            self.journal.record(Record::QueueDeleted(queue.id, highest_level));
             self.record(topology, Change::DeleteQueue(self.name.clone(), queue.name.clone()));
         }
         Ok(deleted)
@@ -455,32 +477,6 @@ impl Topology {
                 self.exclusive.remove(&owner);
             }
         }
-    }
-}
-
-impl Host for Surroundings {
-    fn arm(&self, queue: &Arc<Queue>, at: Timestamp) {
-        self.timers.arm(at, Weak::clone(&self.vhost), queue.name.clone(), queue.id);
-    }
-
-    fn dropped(&self, queue: &Queue, dropped: Vec<Dropped>, now: Timestamp) {
-        if let Some(vhost) = self.vhost.upgrade() {
-            dead_letter::carry(&vhost, queue, dropped, now);
-        }
-    }
-
-    fn delivered(&self, queue: &Queue, seq: Seq) {
-        self.journal.record(Record::Delivered(queue.id, seq));
-    }
-
-    fn gone(&self, queue: &Queue, seqs: &[Seq]) {
-        if self.journal.is_kept() {
-            self.journal.record(Record::Gone(queue.id, seqs.to_vec()));
-        }
-    }
-
-    fn account(&self, octets: i64) {
-        self.alarms.account(octets);
     }
 }
 

@@ -140,16 +140,17 @@ mod tests {
     use crate::clock::Timestamp;
     use crate::id::EntityId;
     use crate::name::Name;
-    use crate::queue::{Dropped, Host, QueueArguments, QueueOptions, Seq};
+    use crate::queue::{Departures, Dropped, Host, QueueArguments, QueueOptions, Seq};
 
     struct Nobody;
 
     impl Host for Nobody {
         fn arm(&self, _: &Arc<Queue>, _: Timestamp) {}
         fn dropped(&self, _: &Queue, _: Vec<Dropped>, _: Timestamp) {}
-        fn delivered(&self, _: &Queue, _: Seq) {}
-        fn gone(&self, _: &Queue, _: &[Seq]) {}
-        fn account(&self, _: i64) {}
+        fn delivered(&self, _: &Queue, _: u8, _: Seq) {}
+        fn gone(&self, _: &Queue, _: &Departures) {}
+        fn account(&self, _: &Arc<Queue>, _: i64) {}
+        fn page_in(&self, _: &Arc<Queue>) {}
     }
 
     fn queue() -> Arc<Queue> {

@@ -58,6 +58,9 @@ settings! {
         /// Octets of messages held in memory above which publishers are blocked.
         memory_limit: u64 = 1024 * 1024 * 1024, octets, reloads;
 
+        /// Octets of messages held in memory above which they leave it for the data directory.
+        message_memory: u64 = 128 * 1024 * 1024, octets;
+
         /// How long clients get to answer connection.close when the broker stops.
         drain_timeout: Duration = Duration::from_secs(5);
 

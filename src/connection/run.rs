@@ -232,9 +232,9 @@ impl Connection {
         None
     }
 
-    /// A publisher waits while the log takes no more than it can write.
+    /// A publisher waits while more comes than can be written.
     async fn wait_for_log(&self) -> Option<Event> {
-        while self.publishes && self.context.session.journal().is_tight() {
+        while self.publishes && self.context.session.is_congested() {
             tokio::select! {
                 () = tokio::time::sleep(LOG_PAUSE) => {}
                 () = self.settings.stopping.cancelled() => return Some(Event::Stopping),

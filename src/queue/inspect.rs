@@ -103,10 +103,10 @@ impl Queue {
         let mut leases: Vec<LeaseReport> = {
             let inner = self.inner.lock();
             let lease_report = |lease: &super::lease::Lease| LeaseReport {
-                seq: lease.entry.seq,
+                seq: lease.seq,
                 holder: lease.holder,
                 since: lease.since,
-                deliveries: lease.entry.deliveries,
+                deliveries: lease.deliveries,
             };
             inner.state.leases().iter().map(lease_report).collect()
         };

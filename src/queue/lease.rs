@@ -4,8 +4,9 @@ use ahash::RandomState;
 use std::collections::HashMap;
 
 use super::consumers::ConsumerId;
-use super::ready::{Entry, Seq};
+use super::ready::{Entry, Home, Seq};
 use crate::clock::Timestamp;
+use crate::message::Message;
 
 /// Who holds a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,31 +20,85 @@ pub enum Holder {
 /// One lease. It ends by ack, nack, reject, or the loss of its channel.
 #[derive(Clone, Debug)]
 pub struct Lease {
-    /// The message.
-    pub entry: Entry,
+    /// The message's place.
+    pub seq: Seq,
+    /// The message; `None` if it has left the memory.
+    pub message: Option<Message>,
+    /// Octets of its body.
+    pub body_len: u32,
+    /// Its priority in this queue.
+    pub priority: u8,
+    /// Where it is besides memory.
+    pub home: Home,
+    /// How often it has been given to a consumer.
+    pub deliveries: u32,
+    /// When it expires, if ever.
+    pub expires: Option<Timestamp>,
     /// Who holds it.
     pub holder: Holder,
     /// Since when.
     pub since: Timestamp,
 }
 
+impl Lease {
+    /// The lease of an entry.
+    pub fn new(entry: &Entry, holder: Holder, since: Timestamp) -> Self {
+        Self {
+            seq: entry.seq,
+            message: Some(entry.message.clone()),
+            body_len: u32::try_from(entry.message.body().len()).unwrap_or(u32::MAX),
+            priority: entry.priority,
+            home: entry.home,
+            deliveries: entry.deliveries,
+            expires: entry.expires,
+            holder,
+            since,
+        }
+    }
+}
+
 /// The leases of one queue by place. No behaviour depends on hash order: who lists leases sorts them.
 #[derive(Debug, Default)]
 pub struct Leases {
     by_seq: HashMap<Seq, Lease, RandomState>,
+    /// How many messages of them are not in memory.
+    cold: usize,
 }
 
 impl Leases {
     /// Records a lease.
     pub fn insert(&mut self, lease: Lease) {
-        self.by_seq.insert(lease.entry.seq, lease);
+        self.by_seq.insert(lease.seq, lease);
     }
 
     /// Ends a lease. `None` if it has ended before.
     pub fn remove(&mut self, seq: Seq) -> Option<Lease> {
-        let lease = self.by_seq.remove(&seq);
+        let lease = self.by_seq.remove(&seq)?;
+        self.cold -= usize::from(lease.message.is_none());
         self.release_memory();
-        lease
+        Some(lease)
+    }
+
+    /// Calls `each` with the leases whose messages may leave the memory, if they are worth a look: all must be looked
+    /// at to find them.
+    pub fn each_evictable(&self, each: &mut dyn FnMut(&Lease)) {
+        let warm = self.by_seq.len() - self.cold;
+        if warm > self.by_seq.len() / 4 {
+            self.by_seq.values().filter(|lease| lease.message.is_some()).for_each(each);
+        }
+    }
+
+    /// Lets messages of the leases in `seqs` leave the memory, where `stored` says that it can be read again.
+    pub fn evict(&mut self, seqs: &[Seq], stored: &mut dyn FnMut(&Lease) -> bool) {
+        for seq in seqs {
+            if let Some(lease) = self.by_seq.get_mut(seq)
+                && lease.message.is_some()
+                && stored(lease)
+            {
+                lease.message = None;
+                self.cold += 1;
+            }
+        }
     }
 
     /// Number of leases.

@@ -9,12 +9,15 @@ pub mod consumers;
 pub mod inspect;
 pub mod lease;
 pub mod limits;
+mod operation;
 pub mod outlet;
+mod paging;
 pub mod ready;
 pub mod state;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
 
@@ -28,9 +31,12 @@ pub use arguments::QueueArguments;
 pub use consumers::{ConsumerId, Subscription};
 pub use inspect::{Counts, LeaseReport, Origin, Report, Subscriber};
 pub use lease::Holder;
+pub use operation::{Enqueued, Fetched, Got, LeaseRef, Placement, Settlement, SubscribeError};
 pub use outlet::{Delivery, Host, Offered, Outlet};
-pub use ready::{Entry, Seq};
-pub use state::{Command, DropReason, Dropped};
+pub use paging::PageWanted;
+pub use ready::{Departed, Departures, Entry, Head, Home, Seq};
+pub use state::residence::{Evictable, Evicted, Stored, Unstored, Whereabouts};
+pub use state::{Command, DropReason, Dropped, Remains};
 
 use consumers::Consumers;
 use state::{Effects, State};
@@ -58,6 +64,7 @@ pub struct Queue {
     pub options: QueueOptions,
     host: Arc<dyn Host>,
     inner: Mutex<Inner>,
+    is_paging_out: AtomicBool,
 }
 
 struct Inner {
@@ -73,73 +80,8 @@ struct Inner {
     armed: Option<Timestamp>,
     /// Octets reported to the host.
     reported: u64,
-}
-
-/// What became of a message at one queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Enqueued {
-    /// It is the queue's responsibility now. RabbitMQ: also when the queue was deleted meanwhile.
-    /// With a place, if it is to be logged before it is confirmed.
-    Accepted(Option<Placement>),
-    /// The queue is full and refuses.
-    Refused,
-}
-
-/// The place of a message that is to be logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Placement {
-    /// The queue.
-    pub queue: EntityId,
-    /// The place there.
-    pub seq: Seq,
-    /// When it expires, if ever.
-    pub expires: Option<Timestamp>,
-}
-
-/// A message that was logged before the start.
-#[derive(Debug)]
-pub struct RestoredMessage {
-    /// Its place.
-    pub seq: Seq,
-    /// The message.
-    pub message: Message,
-    /// When it expires, if ever.
-    pub expires: Option<Timestamp>,
-    /// How often it has been given to a consumer, as far as is known.
-    pub deliveries: u32,
-}
-
-/// How a lease ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Settlement {
-    /// Done.
-    Ack,
-    /// Refused for good.
-    Discard,
-    /// Back to the queue.
-    Requeue,
-}
-
-/// One lease as its channel knows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LeaseRef {
-    /// The message's place.
-    pub seq: Seq,
-    /// Who holds it.
-    pub holder: Holder,
-}
-
-/// A message fetched by basic.get.
-#[derive(Debug)]
-pub struct Fetched {
-    /// The message.
-    pub message: Message,
-    /// Its place, for its lease.
-    pub seq: Seq,
-    /// Whether it was given to a consumer before.
-    pub redelivered: bool,
-    /// Messages still ready.
-    pub remaining: usize,
+    /// Messages are being read back.
+    paging_in: bool,
 }
 
 /// What a deleted queue leaves. Dropping it tells its consumers: whoever answers the delete does that before.
@@ -164,15 +106,6 @@ impl fmt::Debug for Deleted {
     }
 }
 
-/// Why a subscription is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SubscribeError {
-    /// Exclusive use is asked for or held.
-    Exclusive,
-    /// The queue has been deleted.
-    Deleted,
-}
-
 /// What follows a change once the lock is dropped.
 #[derive(Default)]
 struct Aftermath {
@@ -180,6 +113,7 @@ struct Aftermath {
     wakes: Vec<Arc<dyn Outlet>>,
     arm: Option<Timestamp>,
     octets: i64,
+    page_in: bool,
 }
 
 impl Queue {
@@ -200,24 +134,18 @@ impl Queue {
             tally: MessageTally::default(),
             armed: None,
             reported: 0,
+            paging_in: false,
         };
-        let queue = Arc::new(Self { id, name, options, host, inner: Mutex::new(inner) });
+        let queue = Arc::new(Self {
+            id,
+            name,
+            options,
+            host,
+            inner: Mutex::new(inner),
+            is_paging_out: AtomicBool::new(false),
+        });
         queue.change(now, |_, _| ());
         queue
-    }
-
-    /// Puts logged messages back at the start, in order of their places.
-    pub fn restore(self: &Arc<Self>, messages: impl Iterator<Item = RestoredMessage>, now: Timestamp) {
-        self.change(now, |inner, _| {
-            for RestoredMessage { seq, message, expires, deliveries } in messages {
-                inner.state.restore(seq, message, expires, deliveries);
-            }
-        });
-    }
-
-    /// Places up to this one were given before the start.
-    pub fn restore_last_seq(&self, last: Seq) {
-        self.inner.lock().state.restore_last_seq(last);
     }
 
     /// Adds a message and delivers what can be delivered.
@@ -234,7 +162,12 @@ impl Queue {
             inner.tally.publish += 1;
             self.dispatch(inner, after, now);
             let placed = after.effects.placed.take();
-            Enqueued::Accepted(placed.map(|(seq, expires)| Placement { queue: self.id, seq, expires }))
+            Enqueued::Accepted(placed.map(|(level, seq, expires)| Placement {
+                queue: self.id,
+                level,
+                seq,
+                expires,
+            }))
         })
     }
 
@@ -294,22 +227,27 @@ impl Queue {
         })
     }
 
-    /// Fetches one message (§1.8.3.10); leased to the channel unless `no_ack`. `None`: the queue is empty.
-    pub fn get(self: &Arc<Self>, no_ack: bool, now: Timestamp) -> Option<Fetched> {
+    /// Fetches one message (§1.8.3.10); leased to the channel unless `no_ack`.
+    pub fn get(self: &Arc<Self>, no_ack: bool, now: Timestamp) -> Got {
         self.change(now, |inner, after| {
             inner.last_used = now;
             inner.last_active = now;
             inner.state.expire_before(now, &mut after.effects);
-            let Some(head) = inner.state.head() else {
-                inner.tally.get_empty += 1;
-                return None;
+            let redelivered = match inner.state.head() {
+                Head::Empty => {
+                    inner.tally.get_empty += 1;
+                    return Got::Empty;
+                }
+                Head::Cold => return Got::Cold,
+                Head::Entry(entry) => entry.deliveries > 0,
             };
-            let redelivered = head.deliveries > 0;
             inner.tally.count_get(no_ack);
             inner.tally.redeliver += u64::from(redelivered);
-            let entry = inner.hand_out(no_ack, Holder::Get, now, &mut after.effects)?;
+            let Some(entry) = inner.hand_out(no_ack, Holder::Get, now, &mut after.effects) else {
+                return Got::Empty;
+            };
             let remaining = inner.state.ready_len();
-            Some(Fetched { message: entry.message, seq: entry.seq, redelivered, remaining })
+            Got::Message(Fetched { message: entry.message, seq: entry.seq, redelivered, remaining })
         })
     }
 
@@ -369,7 +307,8 @@ impl Queue {
     fn dispatch(self: &Arc<Self>, inner: &mut Inner, after: &mut Aftermath, now: Timestamp) {
         loop {
             inner.state.expire_before(now, &mut after.effects);
-            let (Some(entry), Some((id, subscription))) = (inner.state.head(), inner.consumers.next()) else {
+            let (Head::Entry(entry), Some((id, subscription))) = (inner.state.head(), inner.consumers.next())
+            else {
                 break;
             };
             let delivery = Delivery {
@@ -406,6 +345,7 @@ impl Queue {
         let result = {
             let mut inner = self.inner.lock();
             let result = change(&mut inner, &mut after);
+            after.page_in = inner.wants_page(now);
             after.octets = inner.memory_delta();
             after.arm = self.rearm(&mut inner, now);
             result
@@ -419,13 +359,16 @@ impl Queue {
             outlet.wake();
         }
         if after.octets != 0 {
-            self.host.account(after.octets);
+            self.host.account(self, after.octets);
+        }
+        if after.page_in {
+            self.host.page_in(self);
         }
         if let Some(at) = after.arm {
             self.host.arm(self, at);
         }
-        if let Some(seq) = after.effects.delivered {
-            self.host.delivered(self, seq);
+        for (level, seq) in after.effects.delivered {
+            self.host.delivered(self, level, seq);
         }
         // First where it goes, then that it went: a crash in between leaves it twice, never nowhere.
         if !after.effects.dropped.is_empty() {
@@ -441,7 +384,7 @@ impl Queue {
         if inner.deleted {
             return None;
         }
-        let deadline = match (inner.state.deadline(), self.lease_deadline(inner)) {
+        let deadline = match (inner.state.deadline(!inner.paging_in), self.lease_deadline(inner)) {
             (Some(message), Some(lease)) => message.min(lease),
             (message, lease) => message.or(lease)?,
         };

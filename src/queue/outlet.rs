@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Queue;
-use super::ready::Seq;
+use super::ready::{Departures, Seq};
 use super::state::Dropped;
 use crate::clock::Timestamp;
 use crate::message::Message;
@@ -44,12 +44,15 @@ pub trait Host: Send + Sync {
     /// Messages left the queue without being settled by a consumer.
     fn dropped(&self, queue: &Queue, dropped: Vec<Dropped>, now: Timestamp);
 
-    /// Logged messages up to `seq` may have been given to a consumer.
-    fn delivered(&self, queue: &Queue, seq: Seq);
+    /// Logged messages of a level up to `seq` may have been given to a consumer.
+    fn delivered(&self, queue: &Queue, level: u8, seq: Seq);
 
-    /// Logged messages have left the queue.
-    fn gone(&self, queue: &Queue, seqs: &[Seq]);
+    /// Stored messages have left the queue.
+    fn gone(&self, queue: &Queue, departures: &Departures);
 
     /// The queue's share of memory has changed by so many octets.
-    fn account(&self, octets: i64);
+    fn account(&self, queue: &Arc<Queue>, octets: i64);
+
+    /// Messages that are on disk only are needed: read [`Queue::page_wanted`] and call [`Queue::paged_in`].
+    fn page_in(&self, queue: &Arc<Queue>);
 }

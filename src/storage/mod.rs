@@ -42,4 +42,5 @@ pub use self::id::{LogPosition, QueueId, Seq};
 pub use self::options::{Driver, Durability, Options};
 pub use self::read::StoredMessage;
 pub use self::record::{Placement, Record, SeqRun};
+pub use self::seq_set::SeqSet;
 pub use self::store::{Observer, Recovered, RecoveredQueue, Space, Stats, Store};

@@ -16,7 +16,7 @@ const WORDS: usize = 1024;
 
 /// A set of `u64`s.
 #[derive(Clone, Debug, Default)]
-pub(super) struct SeqSet {
+pub struct SeqSet {
     pages: BTreeMap<u64, Page>,
     len: u64,
 }
@@ -38,17 +38,17 @@ const fn low(seq: u64) -> u16 {
 
 impl SeqSet {
     /// How many are in the set.
-    pub(super) fn len(&self) -> u64 {
+    pub fn len(&self) -> u64 {
         self.len
     }
 
     /// Whether none is in the set.
-    pub(super) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
     /// Adds a seq; whether it is new.
-    pub(super) fn insert(&mut self, seq: u64) -> bool {
+    pub fn insert(&mut self, seq: u64) -> bool {
         let page = self.pages.entry(seq >> 16).or_insert_with(|| Page::Runs(Vec::new()));
         let new = page.insert(low(seq));
         self.len += u64::from(new);
@@ -56,7 +56,7 @@ impl SeqSet {
     }
 
     /// Adds all from `first` to `last`.
-    pub(super) fn insert_run(&mut self, first: u64, last: u64) {
+    pub fn insert_run(&mut self, first: u64, last: u64) {
         for (page, from, to) in pages_of(first, last) {
             if from == 0 && to == u16::MAX {
                 let old = self.pages.insert(page, Page::Runs(vec![(from, to)]));
@@ -70,12 +70,12 @@ impl SeqSet {
     }
 
     /// Removes a seq; whether it was there.
-    pub(super) fn remove(&mut self, seq: u64) -> bool {
+    pub fn remove(&mut self, seq: u64) -> bool {
         self.remove_run(seq, seq) == 1
     }
 
     /// Removes all from `first` to `last`; how many were there.
-    pub(super) fn remove_run(&mut self, first: u64, last: u64) -> u64 {
+    pub fn remove_run(&mut self, first: u64, last: u64) -> u64 {
         let mut removed = 0;
         let mut empty = Vec::new();
         for (&number, page) in self.pages.range_mut(first >> 16..=last >> 16) {
@@ -94,12 +94,12 @@ impl SeqSet {
     }
 
     /// Whether a seq is in the set.
-    pub(super) fn contains(&self, seq: u64) -> bool {
+    pub fn contains(&self, seq: u64) -> bool {
         self.pages.get(&(seq >> 16)).is_some_and(|page| page.count(low(seq), low(seq)) == 1)
     }
 
     /// How many from `first` to `last` are in the set.
-    pub(super) fn count(&self, first: u64, last: u64) -> u64 {
+    pub fn count(&self, first: u64, last: u64) -> u64 {
         if first > last {
             return 0;
         }
@@ -111,12 +111,12 @@ impl SeqSet {
     }
 
     /// Whether any from `first` to `last` is in the set.
-    pub(super) fn any(&self, first: u64, last: u64) -> bool {
+    pub fn any(&self, first: u64, last: u64) -> bool {
         self.first_from(first).is_some_and(|found| found <= last)
     }
 
     /// The lowest from `from` on.
-    pub(super) fn first_from(&self, from: u64) -> Option<u64> {
+    pub fn first_from(&self, from: u64) -> Option<u64> {
         self.pages.range(from >> 16..).find_map(|(&number, page)| {
             let start = if number == from >> 16 { low(from) } else { 0 };
             page.first_from(start).map(|seq| (number << 16) | u64::from(seq))
@@ -124,7 +124,7 @@ impl SeqSet {
     }
 
     /// The runs from `first` to `last`, ascending; runs of neighbouring pages are joined.
-    pub(super) fn runs(&self, first: u64, last: u64) -> Vec<Run> {
+    pub fn runs(&self, first: u64, last: u64) -> Vec<(u64, u64)> {
         let mut runs: Vec<Run> = Vec::new();
         if first > last {
             return runs;

@@ -253,6 +253,13 @@ impl Store {
         self.shared.read(queue, from, budget, out)
     }
 
+    /// The live messages of a queue from `first` to `last`, both included, as ascending runs: those that
+    /// [`Self::read`] gives. In the sense of [`Self::durable`].
+    pub fn live(&self, queue: QueueId, first: Seq, last: Seq) -> Vec<(u64, u64)> {
+        let index = self.shared.index.lock();
+        index.queues.get(&queue.0).map(|state| state.live.runs(first.0, last.0)).unwrap_or_default()
+    }
+
     /// Writes what was appended and makes it durable; whether there was anything. For [`Driver::Caller`].
     ///
     /// # Errors

@@ -14,9 +14,11 @@
 //! No clock, no randomness, no I/O, no hash order. Who gets which message is decided outside
 //! ([`super::consumers`]): that is volatile, this is what a log would replay.
 
+pub mod residence;
+
 use super::lease::{Holder, Lease, Leases};
 use super::limits::{Limits, Overflow};
-use super::ready::{Entry, Ready, Seq};
+use super::ready::{Departures, Entry, Head, Home, Ready, Seq};
 use crate::clock::Timestamp;
 use crate::message::Message;
 
@@ -44,21 +46,30 @@ pub struct Effects {
     pub purged: u64,
     /// Messages that left without being acknowledged, in order.
     pub dropped: Vec<Dropped>,
-    /// The arrival is to be logged, with this place and expiry.
-    pub placed: Option<(Seq, Option<Timestamp>)>,
-    /// Logged messages that have left, whatever the reason.
-    pub gone: Vec<Seq>,
-    /// Logged messages up to this one may have been given to a consumer.
-    pub delivered: Option<Seq>,
+    /// The arrival is to be logged, with this level, place and expiry.
+    pub placed: Option<(u8, Seq, Option<Timestamp>)>,
+    /// Stored messages that have left, whatever the reason.
+    pub gone: Departures,
+    /// Logged messages of a level (the first) up to a place (the second) may have been given to a consumer.
+    pub delivered: Vec<(u8, Seq)>,
 }
 
 /// A message that left its queue without being acknowledged.
 #[derive(Clone, Debug)]
 pub struct Dropped {
     /// The message.
-    pub message: Message,
+    pub message: Remains,
     /// Why.
     pub reason: DropReason,
+}
+
+/// What is left of a message that was dropped.
+#[derive(Clone, Debug)]
+pub enum Remains {
+    /// The message.
+    Message(Message),
+    /// Where it can be read, for the moment: it was not in memory.
+    Stored(u8, Seq, Home),
 }
 
 /// Why a message was dropped.
@@ -89,8 +100,15 @@ impl DropReason {
 /// Octets that a message takes in a queue besides its own: its entry and the two allocations.
 const ENTRY_OVERHEAD: u64 = 128;
 
+/// Octets of a lease whose message is not in memory.
+const LEASE_OVERHEAD: u64 = 96;
+
 fn memory_of(message: &Message) -> u64 {
     message.memory_len() as u64 + ENTRY_OVERHEAD
+}
+
+fn memory_of_lease(lease: &Lease) -> u64 {
+    lease.message.as_ref().map_or(LEASE_OVERHEAD, memory_of)
 }
 
 /// The state machine.
@@ -100,8 +118,10 @@ pub struct State {
     /// Persistent messages are logged.
     durable: bool,
     last_seq: u64,
-    /// The latest logged message that was ever leased.
-    last_delivered: u64,
+    /// Bodies of messages up to this one count only while they are in memory: nobody has measured them since the start.
+    uncounted: u64,
+    /// Messages up to this one may have been delivered before the start, whatever the store knows.
+    uncertain: u64,
     ready: Ready,
     leases: Leases,
     memory: u64,
@@ -111,19 +131,6 @@ impl State {
     /// An empty queue with `limits`. In a durable queue persistent messages are logged.
     pub fn new(limits: Limits, durable: bool) -> Self {
         Self { limits, durable, ..Self::default() }
-    }
-
-    /// Puts a logged message back at the start; they come in order of their places.
-    pub fn restore(&mut self, seq: Seq, message: Message, expires: Option<Timestamp>, deliveries: u32) {
-        self.memory += memory_of(&message);
-        self.last_seq = self.last_seq.max(seq.get());
-        let priority = self.limits.priority_of(&message);
-        self.ready.push(Entry { seq, message, priority, expires, deliveries, logged: true });
-    }
-
-    /// Places up to this one were given before the start.
-    pub fn restore_last_seq(&mut self, last: Seq) {
-        self.last_seq = self.last_seq.max(last.get());
     }
 
     /// Carries out one command.
@@ -141,7 +148,9 @@ impl State {
         if self.limits.overflow != Overflow::DropHead && self.would_overflow(&message) {
             effects.refused = true;
             if self.limits.overflow == Overflow::RejectPublishDlx {
-                effects.dropped.push(Dropped { message, reason: DropReason::MaxLength });
+                effects
+                    .dropped
+                    .push(Dropped { message: Remains::Message(message), reason: DropReason::MaxLength });
             }
             return;
         }
@@ -150,11 +159,11 @@ impl State {
         let expires = self.limits.ttl_of(&message).map(|ttl| now.plus_millis(ttl));
         let priority = self.limits.priority_of(&message);
         let seq = Seq::new(self.last_seq);
-        let logged = self.durable && message.is_persistent();
-        if logged {
-            effects.placed = Some((seq, expires));
+        let home = if self.durable && message.is_persistent() { Home::Log } else { Home::Memory };
+        if home == Home::Log {
+            effects.placed = Some((priority, seq, expires));
         }
-        self.ready.push(Entry { seq, message, priority, expires, deliveries: 0, logged });
+        self.ready.push(Entry { seq, message, priority, expires, deliveries: 0, home });
     }
 
     /// RabbitMQ: only ready messages count towards a queue's limits.
@@ -165,33 +174,47 @@ impl State {
 
     fn discard(&mut self, seq: Seq, effects: &mut Effects) {
         if let Some(lease) = self.end_lease(seq, effects) {
-            effects.dropped.push(Dropped { message: lease.entry.message, reason: DropReason::Rejected });
+            effects.dropped.push(Dropped { message: remains(lease), reason: DropReason::Rejected });
         }
     }
 
     fn end_lease(&mut self, seq: Seq, effects: &mut Effects) -> Option<Lease> {
         let lease = self.leases.remove(seq)?;
-        self.leave(&lease.entry, effects);
+        self.memory -= memory_of_lease(&lease);
+        effects.gone.push(lease.home, lease.priority, lease.seq);
         Some(lease)
     }
 
     fn give_back(&mut self, seq: Seq, effects: &mut Effects) {
         let Some(lease) = self.leases.remove(seq) else { return };
-        if self.limits.is_spent(lease.entry.deliveries) {
-            self.leave(&lease.entry, effects);
-            effects.dropped.push(Dropped { message: lease.entry.message, reason: DropReason::DeliveryLimit });
-        } else {
-            self.ready.put_back(lease.entry);
+        self.memory -= memory_of_lease(&lease);
+        if self.limits.is_spent(lease.deliveries) {
+            effects.gone.push(lease.home, lease.priority, lease.seq);
+            effects.dropped.push(Dropped { message: remains(lease), reason: DropReason::DeliveryLimit });
+            return;
+        }
+        let Lease { seq, priority, home, deliveries, expires, .. } = lease;
+        match lease.message {
+            Some(message) => {
+                self.memory += memory_of(&message);
+                self.ready.put_back(Entry { seq, message, priority, expires, deliveries, home });
+            }
+            None => {
+                let body_len = if seq.get() <= self.uncounted { 0 } else { u64::from(lease.body_len) };
+                self.ready.put_back_cold(priority, seq, home, deliveries, body_len);
+            }
         }
     }
 
     fn purge(&mut self, effects: &mut Effects) {
         effects.purged += self.ready.len() as u64;
+        // First what is on disk only, for the rest can be taken one by one then.
+        self.ready.clear_cold(&mut effects.gone);
         while self.pop(effects).is_some() {}
     }
 
     /// The next message to deliver.
-    pub fn head(&self) -> Option<&Entry> {
+    pub fn head(&self) -> Head<'_> {
         self.ready.head()
     }
 
@@ -199,11 +222,13 @@ impl State {
     pub fn lease_head(&mut self, holder: Holder, now: Timestamp, effects: &mut Effects) -> Option<Entry> {
         let mut entry = self.ready.pop()?;
         entry.deliveries = entry.deliveries.saturating_add(1);
-        if entry.logged && entry.seq.get() > self.last_delivered {
-            self.last_delivered = entry.seq.get();
-            effects.delivered = Some(entry.seq);
+        if entry.home == Home::Log && self.ready.note_delivered(entry.priority, entry.seq) {
+            match effects.delivered.last_mut() {
+                Some((level, seq)) if *level == entry.priority => *seq = entry.seq,
+                _ => effects.delivered.push((entry.priority, entry.seq)),
+            }
         }
-        self.leases.insert(Lease { entry: entry.clone(), holder, since: now });
+        self.leases.insert(Lease::new(&entry, holder, now));
         Some(entry)
     }
 
@@ -227,7 +252,9 @@ impl State {
     fn expire_while(&mut self, is_over: impl Fn(Timestamp) -> bool, effects: &mut Effects) {
         while let Some(entry) = self.ready.pop_expired(&is_over) {
             self.leave(&entry, effects);
-            effects.dropped.push(Dropped { message: entry.message, reason: DropReason::Expired });
+            effects
+                .dropped
+                .push(Dropped { message: Remains::Message(entry.message), reason: DropReason::Expired });
         }
     }
 
@@ -239,10 +266,16 @@ impl State {
         if self.limits.overflow != Overflow::DropHead {
             return;
         }
-        while self.limits.is_exceeded_by(self.ready.len() as u64, self.ready.body_bytes()) {
+        while self.is_over_limit() {
             let Some(entry) = self.pop(effects) else { break };
-            effects.dropped.push(Dropped { message: entry.message, reason: DropReason::MaxLength });
+            effects
+                .dropped
+                .push(Dropped { message: Remains::Message(entry.message), reason: DropReason::MaxLength });
         }
+    }
+
+    fn is_over_limit(&self) -> bool {
+        self.limits.is_exceeded_by(self.ready.len() as u64, self.ready.body_bytes())
     }
 
     fn pop(&mut self, effects: &mut Effects) -> Option<Entry> {
@@ -253,14 +286,12 @@ impl State {
 
     fn leave(&mut self, entry: &Entry, effects: &mut Effects) {
         self.memory -= memory_of(&entry.message);
-        if entry.logged {
-            effects.gone.push(entry.seq);
-        }
+        effects.gone.push(entry.home, entry.priority, entry.seq);
     }
 
-    /// When the next message expires.
-    pub fn deadline(&self) -> Option<Timestamp> {
-        self.ready.deadline()
+    /// When the next message expires; of messages that are on disk only `with_cold`, and if it is known.
+    pub fn deadline(&self, with_cold: bool) -> Option<Timestamp> {
+        self.ready.deadline(with_cold)
     }
 
     /// Number of ready messages.
@@ -278,9 +309,16 @@ impl State {
         &self.leases
     }
 
-    /// Octets of the messages it holds, ready and leased.
+    /// Octets that the messages it holds take in memory, ready and leased.
     pub fn memory(&self) -> u64 {
         self.memory
+    }
+}
+
+fn remains(lease: Lease) -> Remains {
+    match lease.message {
+        Some(message) => Remains::Message(message),
+        None => Remains::Stored(lease.priority, lease.seq, lease.home),
     }
 }
 

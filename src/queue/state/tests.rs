@@ -1,5 +1,7 @@
+use super::residence::{Stored, Whereabouts};
 use super::*;
 use crate::message::Envelope;
+use crate::queue::ready::Departed;
 
 const NOW: Timestamp = Timestamp::from_millis(1_000);
 
@@ -9,6 +11,13 @@ fn message(body: &str) -> Message {
 
 fn with_ttl(body: &str, ttl_ms: u64) -> Message {
     Message::new(&Envelope { ttl_ms: Some(ttl_ms), ..Envelope::default() }, body.as_bytes())
+}
+
+fn head(state: &State) -> &Entry {
+    match state.head() {
+        Head::Entry(entry) => entry,
+        Head::Empty | Head::Cold => panic!("the next message is not in memory"),
+    }
 }
 
 fn enqueue(state: &mut State, message: Message) -> Effects {
@@ -34,7 +43,7 @@ fn a_returned_message_is_ready_at_its_original_place_and_marked() {
     for seq in [second.seq, first.seq] {
         state.apply(Command::Return(seq), NOW, &mut Effects::default());
     }
-    assert_eq!(state.head().unwrap().deliveries, 1);
+    assert_eq!(head(&state).deliveries, 1);
     assert_eq!(bodies(&mut state), ["a", "b", "c"]);
 }
 
@@ -102,7 +111,7 @@ fn the_smaller_ttl_counts_and_the_deadline_is_the_heads() {
     let mut state = State::new(Limits { message_ttl_ms: Some(50), ..Limits::default() }, false);
     enqueue(&mut state, with_ttl("long", 60_000));
     enqueue(&mut state, with_ttl("short", 10));
-    assert_eq!(state.deadline(), Some(NOW.plus_millis(50)));
+    assert_eq!(state.deadline(true), Some(NOW.plus_millis(50)));
 
     let mut effects = Effects::default();
     state.expire_until(NOW.plus_millis(49), &mut effects);
@@ -130,7 +139,7 @@ fn persistent(body: &str) -> Message {
 fn only_persistent_messages_of_a_durable_queue_are_logged() {
     let mut durable = State::new(Limits::default(), true);
     assert!(enqueue(&mut durable, message("transient")).placed.is_none());
-    assert_eq!(enqueue(&mut durable, persistent("kept")).placed, Some((Seq::new(2), None)));
+    assert_eq!(enqueue(&mut durable, persistent("kept")).placed, Some((0, Seq::new(2), None)));
     let mut transient = State::new(Limits::default(), false);
     assert!(enqueue(&mut transient, persistent("not kept")).placed.is_none());
 }
@@ -146,22 +155,119 @@ fn every_way_out_of_a_queue_is_reported_once() {
     state.drop_overflow(&mut effects);
     let settled = state.lease_head(Holder::Get, NOW, &mut effects).unwrap();
     let discarded = state.lease_head(Holder::Get, NOW, &mut effects).unwrap();
-    assert_eq!(effects.delivered, Some(discarded.seq));
+    assert_eq!(effects.delivered, [(0, discarded.seq)]);
     state.apply(Command::Settle(settled.seq), NOW, &mut effects);
     state.apply(Command::Discard(discarded.seq), NOW, &mut effects);
     state.settle_head(&mut effects);
     state.apply(Command::Purge, NOW, &mut effects);
-    assert_eq!(effects.gone, [1, 2, 3, 4, 5].map(Seq::new));
+    assert_eq!(effects.gone.logged, [Departed { level: 0, first: Seq::new(1), last: Seq::new(5) }]);
+}
+
+/// What a store gives for a message.
+fn stored(seq: u64, body: &str) -> Stored {
+    Stored { seq: Seq::new(seq), message: persistent(body), expires: None, deliveries: 0, home: Home::Log }
+}
+
+/// The log has everything.
+fn everywhere() -> Whereabouts {
+    Whereabouts { logged: vec![(0, vec![(0, u64::MAX)])], spilled: Vec::new() }
 }
 
 #[test]
 fn restored_messages_keep_their_places_and_later_ones_come_after() {
     let mut state = State::new(Limits::default(), true);
-    state.restore(Seq::new(3), persistent("old"), None, 1);
-    state.restore_last_seq(Seq::new(9));
-    assert_eq!(state.head().unwrap().deliveries, 1);
-    assert_eq!(enqueue(&mut state, persistent("new")).placed, Some((Seq::new(10), None)));
+    state.restore(0, &[(3, 3)], None);
+    state.restored(Seq::new(9), true);
+    assert_eq!(state.ready_len(), 1);
+    assert_eq!(state.load(0, vec![stored(3, "old")]), 1);
+    assert_eq!(head(&state).deliveries, 1, "what had been delivered is not known");
+    assert_eq!(enqueue(&mut state, persistent("new")).placed, Some((0, Seq::new(10), None)));
     assert_eq!(bodies(&mut state), ["old", "new"]);
+}
+
+#[test]
+fn bodies_that_nobody_has_measured_count_while_they_are_in_memory() {
+    let mut state = State::new(Limits::default(), true);
+    state.restore(0, &[(1, 2)], None);
+    assert_eq!(state.ready.body_bytes(), 0);
+    state.load(0, vec![stored(1, "four"), stored(2, "four")]);
+    assert_eq!(state.ready.body_bytes(), 8);
+    state.evict(0, &[], everywhere());
+    assert_eq!((state.ready.body_bytes(), state.memory()), (0, 0));
+}
+
+#[test]
+fn memory_follows_what_leaves_it_and_comes_back() {
+    let mut state = State::new(Limits::default(), true);
+    for body in ["a", "b"] {
+        enqueue(&mut state, persistent(body));
+    }
+    enqueue(&mut state, message("transient"));
+    let before = state.memory();
+    let candidates = state.evictable(0);
+    assert_eq!(candidates.logged, [(0, Seq::new(1), Seq::new(2))]);
+    assert_eq!(candidates.unstored.len(), 1);
+    let evicted = state.evict(0, &[], Whereabouts { spilled: vec![(0, Seq::new(3))], ..everywhere() });
+    assert_eq!((evicted.octets, evicted.spilled), (before, vec![(0, Seq::new(3))]));
+    assert_eq!((state.memory(), state.ready_len()), (0, 3));
+    let spilled = Stored { home: Home::Spill, ..stored(3, "transient") };
+    assert_eq!(state.load(0, vec![stored(1, "a"), stored(2, "b"), spilled]), 3);
+    assert_eq!((state.memory(), bodies(&mut state).join(" ")), (before, "a b transient".to_owned()));
+}
+
+#[test]
+fn a_lease_outlives_its_message_in_memory_and_gives_it_back() {
+    let mut state = State::new(Limits::default(), true);
+    for body in ["a", "b", "c"] {
+        enqueue(&mut state, persistent(body));
+    }
+    let mut effects = Effects::default();
+    let seqs: Vec<_> =
+        (0..3).filter_map(|_| state.lease_head(Holder::Get, NOW, &mut effects)).map(|e| e.seq).collect();
+    let candidates = state.evictable(0);
+    assert!(state.evict(0, &candidates.leased, everywhere()).octets > 0);
+    state.apply(Command::Settle(seqs[0]), NOW, &mut effects);
+    state.apply(Command::Discard(seqs[1]), NOW, &mut effects);
+    let remains = &effects.dropped.first().unwrap().message;
+    assert!(matches!(remains, Remains::Stored(0, seq, Home::Log) if *seq == seqs[1]), "{remains:?}");
+    state.apply(Command::Return(seqs[2]), NOW, &mut effects);
+    assert!(matches!(state.head(), Head::Cold));
+    assert_eq!(state.wanted(true, NOW), Some(0));
+    state.load(0, vec![stored(3, "c")]);
+    assert_eq!(head(&state).deliveries, 1);
+    assert_eq!(bodies(&mut state), ["c"]);
+    assert_eq!(state.memory(), 0);
+}
+
+#[test]
+fn a_message_that_the_log_does_not_have_yet_stays_in_memory() {
+    let mut state = State::new(Limits::default(), true);
+    for body in ["a", "b", "c"] {
+        enqueue(&mut state, persistent(body));
+    }
+    let known = Whereabouts { logged: vec![(0, vec![(1, 1), (3, 3)])], spilled: Vec::new() };
+    state.evict(0, &[], known);
+    assert_eq!(state.coldest(0), (Some(Seq::new(1)), None));
+    state.load(0, vec![stored(1, "a")]);
+    assert_eq!(state.settle_head(&mut Effects::default()).unwrap().seq, Seq::new(1));
+    assert_eq!(head(&state).message.body(), b"b");
+}
+
+#[test]
+fn a_full_queue_reads_back_what_it_must_drop() {
+    let mut state = State::new(Limits { length_max: Some(2), ..Limits::default() }, true);
+    for body in ["a", "b"] {
+        enqueue(&mut state, persistent(body));
+    }
+    state.evict(0, &[], everywhere());
+    assert_eq!(state.wanted(false, NOW), None);
+    enqueue(&mut state, persistent("c"));
+    state.drop_overflow(&mut Effects::default());
+    assert_eq!(state.wanted(false, NOW), Some(0));
+    state.load(0, vec![stored(1, "a"), stored(2, "b")]);
+    let mut effects = Effects::default();
+    state.drop_overflow(&mut effects);
+    assert_eq!(effects.gone.logged, [Departed { level: 0, first: Seq::new(1), last: Seq::new(1) }]);
 }
 
 #[test]

@@ -1,0 +1,452 @@
+//! Keeps the messages of all queues within one budget of memory: threads of its own write out and read back, so that
+//! neither publishers nor consumers wait for a disk while they hold a queue.
+//!
+//! ```text
+//!   over the budget:  queue --candidates--> is it in the log? else into the spill --> out of memory
+//!   its turn comes:   queue --wanted-----> read from the log and the spill -------> back, delivered
+//! ```
+//! Queues that grow while the budget is exceeded come first; if that does not help, all queues are gone through.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::alarm::Alarms;
+use super::journal::Journal;
+use super::lane::lane;
+use super::message_log::{StoreLog, expiry};
+use super::spill::Spill;
+use super::vhost::Vhost;
+use crate::clock::{Clock, Timestamp};
+use crate::id::EntityId;
+use crate::message::Message;
+use crate::queue::{Departures, Evictable, Home, PageWanted, Queue, Seq, Stored, Whereabouts};
+use crate::storage::{self, StoreError, StoredMessage};
+
+/// Octets of messages that are read back at once for a consumer.
+const PAGE: usize = 256 * 1024;
+
+/// Octets that are read back to know when a message expires.
+const PEEK: usize = 1024;
+
+/// Threads; reading back is mostly the work of checksums and copies.
+const THREADS_MAX: usize = 4;
+
+/// How long a queue is left alone of which nothing could leave the memory, or nothing could be read.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+/// Rounds of [`PATIENCE`] after which a read that failed is tried again.
+const RETRY_ROUNDS: u32 = 50;
+
+/// The pager.
+pub(super) struct Pager {
+    log: Arc<StoreLog>,
+    spill: Spill,
+    journal: Arc<Journal>,
+    alarms: Arc<Alarms>,
+    clock: Clock,
+    /// Octets of messages that may be in memory.
+    budget: u64,
+    vhosts: Mutex<Vec<Weak<Vhost>>>,
+    work: Mutex<Work>,
+    wake: Condvar,
+    /// Memory grows faster than it is freed.
+    is_behind: AtomicBool,
+    /// The spill has failed: said once.
+    is_spill_broken: AtomicBool,
+}
+
+/// What is to be done.
+#[derive(Default)]
+struct Work {
+    /// Queues that miss messages.
+    reads: VecDeque<Weak<Queue>>,
+    /// Queues that miss messages which could not be read, and the rounds to wait.
+    failed: Vec<(u32, Weak<Queue>)>,
+    /// Queues that grew while the budget was exceeded.
+    large: VecDeque<Weak<Queue>>,
+    /// Those of which nothing could leave the memory at the last look.
+    stuck: Vec<Weak<Queue>>,
+    is_sweeping: bool,
+    is_closing: bool,
+}
+
+enum Job {
+    Read(Arc<Queue>),
+    Shrink(Arc<Queue>),
+    Sweep,
+    Stop,
+}
+
+/// The threads; dropping it ends them.
+#[derive(Debug)]
+pub(super) struct PagerThreads {
+    pager: Arc<Pager>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Pager {
+    pub(super) fn new(
+        log: Arc<StoreLog>,
+        spill: Spill,
+        journal: Arc<Journal>,
+        alarms: Arc<Alarms>,
+        clock: Clock,
+        budget: u64,
+    ) -> Self {
+        Self {
+            log,
+            spill,
+            journal,
+            alarms,
+            clock,
+            budget,
+            vhosts: Mutex::default(),
+            work: Mutex::default(),
+            wake: Condvar::new(),
+            is_behind: AtomicBool::new(false),
+            is_spill_broken: AtomicBool::new(false),
+        }
+    }
+
+    /// Starts the work: everything that queues refer to must be in place.
+    ///
+    /// # Errors
+    /// The system has no more threads.
+    pub(super) fn start(self: &Arc<Self>) -> std::io::Result<PagerThreads> {
+        let count = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
+        let mut started = PagerThreads { pager: Arc::clone(self), threads: Vec::new() };
+        for number in 0..count {
+            let pager = Arc::clone(self);
+            let thread = std::thread::Builder::new().name(format!("lepus-pager-{number}"));
+            started.threads.push(thread.spawn(move || pager.run())?);
+        }
+        Ok(started)
+    }
+
+    /// A virtual host whose queues belong to the budget.
+    pub(super) fn add_vhost(&self, vhost: Weak<Vhost>) {
+        self.vhosts.lock().push(vhost);
+    }
+
+    /// A queue's messages take more memory than before.
+    pub(super) fn grew(&self, queue: &Arc<Queue>) {
+        if self.is_over() && queue.claim_page_out() {
+            self.work.lock().large.push_back(Arc::downgrade(queue));
+            self.wake.notify_one();
+        }
+    }
+
+    /// A queue misses messages.
+    pub(super) fn page_in(&self, queue: &Arc<Queue>) {
+        self.work.lock().reads.push_back(Arc::downgrade(queue));
+        self.wake.notify_one();
+    }
+
+    /// Whether publishers are to wait: memory fills faster than it can be freed.
+    pub(super) fn is_behind(&self) -> bool {
+        self.is_behind.load(Ordering::Relaxed) && self.alarms.used() > self.budget.saturating_mul(2)
+    }
+
+    /// Reads the next messages of a queue back while the caller waits.
+    ///
+    /// # Errors
+    /// Octets on disk have changed, or the disk refuses.
+    pub(super) fn read_head(&self, queue: &Arc<Queue>, now: Timestamp) -> Result<(), StoreError> {
+        match queue.page_of_head(now) {
+            Some(wanted) => self.read(queue, wanted, now).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Reads one message, for a queue that has let it leave the memory.
+    ///
+    /// # Errors
+    /// Octets on disk have changed, or the disk refuses.
+    pub(super) fn fetch(
+        &self,
+        queue: EntityId,
+        level: u8,
+        seq: Seq,
+        home: Home,
+    ) -> Result<Option<Message>, StoreError> {
+        let mut found = Vec::new();
+        self.read_store(home, (queue, level), seq, 1, &mut found)?;
+        let first = found.first().filter(|first| first.seq.0 == seq.get());
+        Ok(first.map(|first| Message::from_image(&first.image)))
+    }
+
+    /// Stored messages have left a queue.
+    pub(super) fn forget(&self, queue: EntityId, departures: &Departures) {
+        if !departures.spilled.is_empty() {
+            self.spill.forget(queue, &departures.spilled);
+        }
+    }
+
+    /// A queue is gone with all its messages; `highest` is its highest level.
+    pub(super) fn forget_queue(&self, queue: EntityId, highest: u8) {
+        self.spill.forget_queue(queue, highest);
+    }
+
+    fn is_over(&self) -> bool {
+        self.alarms.used() > self.budget
+    }
+
+    fn run(&self) {
+        loop {
+            let job = self.next_job();
+            if matches!(job, Job::Stop) {
+                return;
+            }
+            self.carry_out(job);
+        }
+    }
+
+    fn carry_out(&self, job: Job) {
+        match job {
+            Job::Read(queue) => self.refill(&queue),
+            Job::Shrink(queue) => self.shrink_claimed(&queue),
+            Job::Sweep => self.sweep(),
+            Job::Stop => {}
+        }
+    }
+
+    fn next_job(&self) -> Job {
+        let mut work = self.work.lock();
+        loop {
+            if work.is_closing {
+                return Job::Stop;
+            }
+            if let Some(job) = work.next() {
+                return job;
+            }
+            let is_over = self.is_over();
+            if !is_over && work.failed.is_empty() && work.stuck.is_empty() {
+                self.wake.wait(&mut work);
+            } else if self.wake.wait_for(&mut work, PATIENCE).timed_out() {
+                let has_more = work.next_round();
+                if is_over && !has_more && !work.is_sweeping {
+                    work.is_sweeping = true;
+                    return Job::Sweep;
+                }
+            }
+        }
+    }
+
+    /// Reads what a queue misses, a page at a time so that others get their turn.
+    fn refill(&self, queue: &Arc<Queue>) {
+        let now = self.clock.now();
+        let Some(wanted) = queue.page_wanted(now) else { return };
+        let result = self.read(queue, wanted, now);
+        let is_stuck = match result {
+            Ok(0) => queue.page_wanted(now) == Some(wanted),
+            Ok(_) => false,
+            Err(ref error) => {
+                tracing::error!(queue = %queue.name, %error, "messages cannot be read, the queue waits");
+                true
+            }
+        };
+        let mut work = self.work.lock();
+        if is_stuck {
+            work.failed.push((RETRY_ROUNDS, Arc::downgrade(queue)));
+        } else {
+            work.reads.push_back(Arc::downgrade(queue));
+        }
+    }
+
+    /// Reads one page back. Returns how many messages of it were missing.
+    fn read(&self, queue: &Arc<Queue>, wanted: PageWanted, now: Timestamp) -> Result<usize, StoreError> {
+        let budget = if wanted.hungry { PAGE } else { PEEK };
+        let mut pages = [(Home::Log, wanted.logged), (Home::Spill, wanted.spilled)].map(|(home, from)| {
+            let mut page = Vec::new();
+            let read =
+                from.map(|from| self.read_store(home, (queue.id, wanted.level), from, budget, &mut page));
+            read.unwrap_or(Ok(())).map(|()| (home, page))
+        });
+        // Where both have some, only as far as both have been read.
+        let mut horizon = u64::MAX;
+        let mut messages = Vec::new();
+        for page in &mut pages {
+            let (_, page) = page.as_ref().map_err(Clone::clone)?;
+            horizon = horizon.min(page.last().map_or(u64::MAX, |last| last.seq.0));
+        }
+        for page in pages {
+            let (home, page) = page?;
+            let near = page.iter().take_while(|message| message.seq.0 <= horizon);
+            messages.extend(near.map(|message| stored(message, home)));
+        }
+        messages.sort_by_key(|message| message.seq);
+        let (taken, _) = self.journal.batch(|| queue.paged_in(wanted.level, messages, now));
+        Ok(taken)
+    }
+
+    fn read_store(
+        &self,
+        home: Home,
+        lane_of: (EntityId, u8),
+        from: Seq,
+        budget: usize,
+        out: &mut Vec<StoredMessage>,
+    ) -> Result<(), StoreError> {
+        let from = storage::Seq(from.get());
+        match home {
+            Home::Log => self.log.store().read(lane(lane_of.0, lane_of.1), from, budget, out),
+            Home::Spill => self.spill.read(lane_of, from, budget, out),
+            Home::Memory => Ok(()),
+        }
+    }
+
+    fn shrink_claimed(&self, queue: &Arc<Queue>) {
+        let freed = self.shrink(queue);
+        self.is_behind.store(freed > 0, Ordering::Relaxed);
+        if freed > 0 || !self.is_over() {
+            queue.release_page_out();
+            // It may have grown meanwhile, and been told that somebody sees to it.
+            self.grew(queue);
+        } else {
+            self.work.lock().stuck.push(Arc::downgrade(queue));
+        }
+    }
+
+    /// Lets messages of a queue leave the memory, one step or as many as the budget asks for. Returns the octets freed.
+    fn shrink(&self, queue: &Arc<Queue>) -> u64 {
+        let mut freed = 0;
+        while self.is_over() {
+            let candidates = queue.page_out_candidates();
+            if candidates.is_empty() {
+                break;
+            }
+            let known = self.whereabouts(queue.id, &candidates);
+            let taken = known.spilled.clone();
+            let evicted = queue.page_out(&candidates, known, self.clock.now());
+            let octets = evicted.octets;
+            freed += octets;
+            self.forget_unused(queue.id, &taken, evicted.spilled);
+            if octets == 0 || !self.work.lock().reads.is_empty() {
+                break;
+            }
+        }
+        freed
+    }
+
+    /// Where the candidates can be read; those that are nowhere are spilled.
+    fn whereabouts(&self, queue: EntityId, candidates: &Evictable) -> Whereabouts {
+        let live = |&(level, first, last): &(u8, Seq, Seq)| {
+            let (first, last) = (storage::Seq(first.get()), storage::Seq(last.get()));
+            (level, self.log.store().live(lane(queue, level), first, last))
+        };
+        let logged = candidates.logged.iter().map(live).collect();
+        let spilled = if candidates.unstored.is_empty() {
+            Vec::new()
+        } else {
+            self.spill.take(queue, &candidates.unstored).unwrap_or_else(|error| {
+                if !self.is_spill_broken.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(%error, "messages that are not kept cannot be written out, they stay in memory");
+                }
+                Vec::new()
+            })
+        };
+        let spilled = spilled.into_iter().map(|(level, seq)| (level, Seq::new(seq.0))).collect();
+        Whereabouts { logged, spilled }
+    }
+
+    /// Messages that a consumer got while they were being spilled are not needed there.
+    fn forget_unused(&self, queue: EntityId, taken: &[(u8, Seq)], mut used: Vec<(u8, Seq)>) {
+        if taken.len() == used.len() {
+            return;
+        }
+        used.sort_unstable();
+        let mut unused = Departures::default();
+        for (level, seq) in taken.iter().filter(|taken| used.binary_search(taken).is_err()) {
+            unused.push(Home::Spill, *level, *seq);
+        }
+        self.forget(queue, &unused);
+    }
+
+    /// Goes through all queues.
+    fn sweep(&self) {
+        let vhosts: Vec<_> = {
+            let mut vhosts = self.vhosts.lock();
+            vhosts.retain(|vhost| vhost.strong_count() > 0);
+            vhosts.iter().filter_map(Weak::upgrade).collect()
+        };
+        let mut freed = 0;
+        for vhost in vhosts {
+            let queues: Vec<_> = vhost.queues.iter().map(|entry| Arc::downgrade(entry.value())).collect();
+            for queue in queues.iter().filter_map(Weak::upgrade) {
+                if !self.is_over() || self.work.lock().is_closing {
+                    break;
+                }
+                if queue.memory() > 0 {
+                    freed += self.shrink(&queue);
+                }
+            }
+        }
+        self.is_behind.store(freed > 0, Ordering::Relaxed);
+        self.work.lock().is_sweeping = false;
+    }
+}
+
+impl Work {
+    /// What can be done at once; reading comes first, for somebody waits for it.
+    fn next(&mut self) -> Option<Job> {
+        take_live(&mut self.reads).map(Job::Read).or_else(|| take_live(&mut self.large).map(Job::Shrink))
+    }
+
+    /// Some time has passed. Returns whether there is something to do because of that.
+    fn next_round(&mut self) -> bool {
+        self.large.extend(self.stuck.drain(..));
+        for (rounds, queue) in &mut self.failed {
+            *rounds = rounds.saturating_sub(1);
+            if *rounds == 0 {
+                self.reads.push_back(Weak::clone(queue));
+            }
+        }
+        self.failed.retain(|(rounds, _)| *rounds > 0);
+        !self.large.is_empty() || !self.reads.is_empty()
+    }
+}
+
+impl Drop for PagerThreads {
+    fn drop(&mut self) {
+        self.pager.work.lock().is_closing = true;
+        self.pager.wake.notify_all();
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn take_live(queues: &mut VecDeque<Weak<Queue>>) -> Option<Arc<Queue>> {
+    while let Some(queue) = queues.pop_front() {
+        if let Some(queue) = queue.upgrade() {
+            return Some(queue);
+        }
+    }
+    None
+}
+
+fn stored(message: &StoredMessage, home: Home) -> Stored {
+    Stored {
+        seq: Seq::new(message.seq.0),
+        // Memory of its own: that of a page would live as long as the last of its messages.
+        message: Message::from_image(&message.image),
+        expires: expiry(message.expires_ms),
+        deliveries: message.deliveries,
+        home,
+    }
+}
+
+impl fmt::Debug for Pager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pager").field("budget", &self.budget).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,118 @@
+//! Where messages go that leave the memory and are in no log: transient ones, and those of transient queues.
+//!
+//! It is a store of its own that nobody syncs and that is emptied at each start: what it holds goes with the process.
+//! It is opened when the first message needs it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::lane::lane;
+use super::message_log::seq_runs;
+use crate::id::EntityId;
+use crate::queue::{Departed, Unstored};
+use crate::storage::env::RealEnv;
+use crate::storage::{Durability, Options, Placement, Record, Seq, Store, StoreError, StoredMessage};
+
+/// Records appended at once.
+const RECORDS_AT_ONCE: usize = 256;
+
+/// Largest message in octets that is spilled; a larger one stays in memory. It fits into one record.
+const MESSAGE_MAX: usize = 64 * 1024 * 1024;
+
+/// The spill.
+#[derive(Debug)]
+pub(super) struct Spill {
+    dir: PathBuf,
+    options: Options,
+    store: Mutex<Option<Arc<Store>>>,
+}
+
+impl Spill {
+    /// An empty spill in `dir`; what is left there of an earlier process is removed.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub(super) fn new(dir: &Path, options: Options) -> io::Result<Self> {
+        let options = Options { durability: Durability::Os, ..options };
+        match std::fs::remove_dir_all(dir) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(Self { dir: dir.to_owned(), options, store: Mutex::new(None) }),
+        }
+    }
+
+    /// Takes messages of a queue, all of them or an error. Returns those it took; they can be read from now on.
+    ///
+    /// # Errors
+    /// The disk refuses; the messages stay where they are.
+    pub(super) fn take(&self, queue: EntityId, messages: &[Unstored]) -> Result<Vec<(u8, Seq)>, StoreError> {
+        let store = self.open()?;
+        let fits = |message: &&Unstored| message.message.memory_len() <= MESSAGE_MAX;
+        let messages: Vec<_> = messages.iter().filter(fits).collect();
+        let mut position = None;
+        for some in messages.chunks(RECORDS_AT_ONCE) {
+            let placements: Vec<_> = some.iter().map(|message| [placement(queue, message)]).collect();
+            let records: Vec<_> = placements
+                .iter()
+                .zip(some)
+                .map(|(placements, message)| Record::Publish { placements, image: message.message.image() })
+                .collect();
+            position = Some(store.append(&records)?);
+        }
+        if let Some(position) = position {
+            store.wait_durable(position)?;
+        }
+        Ok(messages.iter().map(|message| (message.level, Seq(message.seq.get()))).collect())
+    }
+
+    /// Reads messages as [`Store::read`] does.
+    ///
+    /// # Errors
+    /// Octets on disk have changed, or the disk refuses.
+    pub(super) fn read(
+        &self,
+        (queue, level): (EntityId, u8),
+        from: Seq,
+        budget: usize,
+        out: &mut Vec<StoredMessage>,
+    ) -> Result<(), StoreError> {
+        self.open()?.read(lane(queue, level), from, budget, out)
+    }
+
+    /// Lets messages go that have left their queue.
+    pub(super) fn forget(&self, queue: EntityId, departed: &[Departed]) {
+        let Some(store) = self.store.lock().clone() else { return };
+        for (level, runs) in seq_runs(departed) {
+            // The spill fails by itself at worst: what cannot be forgotten takes disk until the next start.
+            let _ = store.append(&[Record::Ack { queue: lane(queue, level), runs: &runs }]);
+        }
+    }
+
+    /// Lets all messages of a queue go, whose highest level is `highest`.
+    pub(super) fn forget_queue(&self, queue: EntityId, highest: u8) {
+        let Some(store) = self.store.lock().clone() else { return };
+        for level in 0..=highest {
+            let _ = store.append(&[Record::QueueDelete { queue: lane(queue, level) }]);
+        }
+    }
+
+    fn open(&self) -> Result<Arc<Store>, StoreError> {
+        let mut store = self.store.lock();
+        if let Some(store) = &*store {
+            return Ok(Arc::clone(store));
+        }
+        let (opened, _) = Store::open(Arc::new(RealEnv), &self.dir, self.options, &|_| true)?;
+        tracing::info!(dir = %self.dir.display(), "messages that are not kept go to the disk to free memory");
+        Ok(Arc::clone(store.insert(Arc::new(opened))))
+    }
+}
+
+fn placement(queue: EntityId, message: &Unstored) -> Placement {
+    Placement {
+        queue: lane(queue, message.level),
+        seq: Seq(message.seq.get()),
+        expires_ms: message.expires.map_or(0, |expires| expires.as_millis().max(1)),
+    }
+}

@@ -1,0 +1,120 @@
+//! How messages of a queue leave the memory and come back. Whoever has the store drives this; the queue's lock is held
+//! for a bounded step at a time, and never while a disk works.
+//!
+//! ```text
+//!   page_out_candidates --> stored? (the log has it and it is durable; else the spill takes it) --> page_out
+//!   page_wanted         --> read from the log, the spill                                       --> paged_in
+//! ```
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::state::residence::{Evictable, Evicted, STEP_MESSAGES, Stored, Whereabouts};
+use super::{Inner, Queue, Seq};
+use crate::clock::Timestamp;
+
+/// Messages of each level that stay in memory while somebody consumes: more than are taken while the next are read.
+const KEPT_FOR_CONSUMERS: usize = STEP_MESSAGES / 2;
+
+/// Messages that are to be read back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageWanted {
+    /// The level.
+    pub level: u8,
+    /// The lowest seq that is in the log only.
+    pub logged: Option<Seq>,
+    /// The lowest seq that is in the spill only.
+    pub spilled: Option<Seq>,
+    /// Somebody waits for them; else it is only to be known when the first expires.
+    pub hungry: bool,
+}
+
+impl Queue {
+    /// Logged messages of a level that are there at the start, as ascending runs, with the octets of their bodies if
+    /// somebody has measured them.
+    pub fn restore(self: &Arc<Self>, level: u8, runs: &[(u64, u64)], body_bytes: Option<u64>) {
+        self.inner.lock().state.restore(level, runs, body_bytes);
+    }
+
+    /// The end of restoring: places up to `last` were given before the start. `uncertain`: every message may have been
+    /// delivered before.
+    pub fn restored(self: &Arc<Self>, last: Seq, uncertain: bool, now: Timestamp) {
+        self.change(now, |inner, _| inner.state.restored(last, uncertain));
+    }
+
+    /// What is to be read back now. `None`: nothing any more, and [`super::Host::page_in`] will be called again.
+    pub fn page_wanted(&self, now: Timestamp) -> Option<PageWanted> {
+        let mut inner = self.inner.lock();
+        let wanted = inner.wanted(now);
+        inner.paging_in = wanted.is_some();
+        wanted
+    }
+
+    /// What is to be read for [`Queue::get`] to find the next message.
+    pub fn page_of_head(&self, now: Timestamp) -> Option<PageWanted> {
+        let inner = self.inner.lock();
+        let level = inner.state.wanted(true, now)?;
+        Some(inner.page_of(level, true))
+    }
+
+    /// Takes messages of a level in that were read back, in order of their seqs. Returns how many were missing.
+    pub fn paged_in(self: &Arc<Self>, level: u8, messages: Vec<Stored>, now: Timestamp) -> usize {
+        self.change(now, |inner, after| {
+            let taken = inner.state.load(level, messages);
+            self.dispatch(inner, after, now);
+            taken
+        })
+    }
+
+    /// What may leave the memory in one step.
+    pub fn page_out_candidates(&self) -> Evictable {
+        let inner = self.inner.lock();
+        inner.state.evictable(inner.kept())
+    }
+
+    /// Lets those of the candidates leave the memory that can be read.
+    pub fn page_out(self: &Arc<Self>, candidates: &Evictable, known: Whereabouts, now: Timestamp) -> Evicted {
+        self.change(now, |inner, _| inner.state.evict(inner.kept(), &candidates.leased, known))
+    }
+
+    /// Whether the caller is the one to make its messages leave the memory; until it says that it is done.
+    pub fn claim_page_out(&self) -> bool {
+        !self.is_paging_out.swap(true, Ordering::AcqRel)
+    }
+
+    /// Whoever made its messages leave the memory is done.
+    pub fn release_page_out(&self) {
+        self.is_paging_out.store(false, Ordering::Release);
+    }
+
+    /// Octets that its messages take in memory.
+    pub fn memory(&self) -> u64 {
+        self.inner.lock().state.memory()
+    }
+}
+
+impl Inner {
+    /// Whether messages must be read back and nobody does yet.
+    pub(super) fn wants_page(&mut self, now: Timestamp) -> bool {
+        if self.paging_in || self.deleted {
+            return false;
+        }
+        self.paging_in = self.wanted(now).is_some();
+        self.paging_in
+    }
+
+    fn wanted(&self, now: Timestamp) -> Option<PageWanted> {
+        let hungry = self.consumers.next().is_some();
+        let level = self.state.wanted(hungry, now)?;
+        Some(self.page_of(level, hungry))
+    }
+
+    fn page_of(&self, level: u8, hungry: bool) -> PageWanted {
+        let (logged, spilled) = self.state.coldest(level);
+        PageWanted { level, logged, spilled, hungry }
+    }
+
+    fn kept(&self) -> usize {
+        if self.consumers.is_empty() { 0 } else { KEPT_FOR_CONSUMERS }
+    }
+}

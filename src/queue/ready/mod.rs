@@ -1,0 +1,310 @@
+//! Messages that wait for a consumer, in the order in which they were published.
+
+mod cold;
+mod departures;
+mod level;
+
+use crate::clock::Timestamp;
+use crate::message::Message;
+
+pub use departures::{Departed, Departures};
+
+use level::Level;
+pub(super) use level::is_in;
+
+/// A message's place in its queue: counted from 1 in order of arrival, never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Seq(u64);
+
+impl Seq {
+    /// The place numbered `seq`.
+    pub const fn new(seq: u64) -> Self {
+        Self(seq)
+    }
+
+    /// The number.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+/// Where a message is besides memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Home {
+    /// Nowhere: it goes with the process.
+    Memory,
+    /// In the log, for good: its end is to be logged too.
+    Log,
+    /// In the spill, which goes with the process.
+    Spill,
+}
+
+/// A message in a queue.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its place.
+    pub seq: Seq,
+    /// The message.
+    pub message: Message,
+    /// Its priority: 0 in a queue that has none (RabbitMQ's `x-max-priority`).
+    pub priority: u8,
+    /// When it expires, if ever.
+    pub expires: Option<Timestamp>,
+    /// How often it has been given to a consumer.
+    pub deliveries: u32,
+    /// Where it is besides memory.
+    pub home: Home,
+}
+
+/// The next message.
+#[derive(Debug)]
+pub enum Head<'a> {
+    /// There is none.
+    Empty,
+    /// It is on disk and must be read first.
+    Cold,
+    /// Here it is.
+    Entry(&'a Entry),
+}
+
+/// Ready messages, by priority and then by place.
+///
+/// A queue without priorities has one level. Which levels hold anything is a bit each, so that the cost of the next
+/// message does not depend on their number.
+#[derive(Debug, Default)]
+pub struct Ready {
+    levels: Vec<Level>,
+    /// A bit for each level that is not empty.
+    occupied: [u64; 4],
+    len: usize,
+    /// How many of them are on disk only.
+    cold: usize,
+    body_bytes: u64,
+}
+
+impl Ready {
+    /// Appends an arrival; its seq is greater than any before.
+    pub fn push(&mut self, entry: Entry) {
+        self.count_in(body_len(&entry), 1);
+        self.occupy(entry.priority).push(entry);
+    }
+
+    /// Puts a message back to its original place.
+    pub fn put_back(&mut self, entry: Entry) {
+        self.count_in(body_len(&entry), 1);
+        self.occupy(entry.priority).put_back(entry);
+    }
+
+    /// Puts a message of `body_len` octets back to its original place that is on disk only.
+    pub fn put_back_cold(&mut self, priority: u8, seq: Seq, home: Home, deliveries: u32, body_len: u64) {
+        self.count_in(body_len, 1);
+        self.cold += 1;
+        self.occupy(priority).cold.insert_seq(seq, home, deliveries);
+    }
+
+    /// Takes runs of logged messages in that are on disk only, with `bytes` octets of bodies.
+    pub fn restore(&mut self, priority: u8, runs: &[(u64, u64)], bytes: u64) {
+        let count = runs.iter().map(|(first, last)| last - first + 1).sum::<u64>();
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        if count == 0 {
+            return;
+        }
+        self.count_in(bytes, count);
+        self.cold += count;
+        let level = self.occupy(priority);
+        runs.iter().for_each(|run| level.cold.insert_logged(*run));
+    }
+
+    /// The next message to deliver.
+    pub fn head(&self) -> Head<'_> {
+        self.highest().and_then(|level| self.levels.get(level)).map_or(Head::Empty, Level::head)
+    }
+
+    /// Takes the next message to deliver, unless it is on disk only.
+    pub fn pop(&mut self) -> Option<Entry> {
+        self.pop_from(self.highest()?)
+    }
+
+    /// Takes a message whose time is over, if one stands at the head of a level (RabbitMQ: only there).
+    pub fn pop_expired(&mut self, is_over: impl Fn(Timestamp) -> bool) -> Option<Entry> {
+        let is_over = |level: &usize| match self.levels.get(*level).map(Level::head) {
+            Some(Head::Entry(entry)) => entry.expires.is_some_and(&is_over),
+            Some(Head::Cold | Head::Empty) | None => false,
+        };
+        let expired = self.occupied_levels().find(is_over)?;
+        self.pop_from(expired)
+    }
+
+    /// When the first head of a level expires; of heads on disk only `with_cold`, and if it is known.
+    pub fn deadline(&self, with_cold: bool) -> Option<Timestamp> {
+        let levels = self.occupied_levels().filter_map(|level| self.levels.get(level));
+        let levels = levels.filter(|level| with_cold || !matches!(level.head(), Head::Cold));
+        levels.filter_map(Level::head_expiry).min()
+    }
+
+    /// Number of messages.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Number of those that are on disk only.
+    pub fn cold_len(&self) -> usize {
+        self.cold
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Octets of all bodies (what `x-max-length-bytes` counts).
+    pub fn body_bytes(&self) -> u64 {
+        self.body_bytes
+    }
+
+    /// The level of which messages should be read back now: the highest, if the next message is asked for (`hungry`)
+    /// and not in memory or one of the last that are; else one whose head may have expired.
+    pub fn wanted(&self, hungry: bool, now: Timestamp) -> Option<u8> {
+        if self.cold == 0 {
+            return None;
+        }
+        let level = |number: usize| self.levels.get(number);
+        let next = self.highest().filter(|_| hungry);
+        let next = next.filter(|&number| {
+            level(number).is_some_and(|level| matches!(level.head(), Head::Cold) || level.runs_low())
+        });
+        let mut unknown = self
+            .occupied_levels()
+            .filter(|&number| level(number).is_some_and(|level| level.is_head_unknown(now)));
+        next.or_else(|| unknown.next()).and_then(|number| u8::try_from(number).ok())
+    }
+
+    /// The lowest seqs of a level that are in the log only and in the spill only.
+    pub fn coldest(&self, level: u8) -> (Option<Seq>, Option<Seq>) {
+        self.levels.get(usize::from(level)).map(|level| level.cold.firsts()).unwrap_or_default()
+    }
+
+    /// Takes messages in that were read back; `each` sees those that were missing. Returns how many.
+    pub fn load(&mut self, level: u8, entries: Vec<Entry>, each: &mut dyn FnMut(&Entry)) -> usize {
+        let Some(level) = self.levels.get_mut(usize::from(level)) else { return 0 };
+        let taken = level.load(entries, each);
+        self.cold -= taken;
+        taken
+    }
+
+    /// Calls `each` with messages that may leave the memory, about `most` of each level; all but the first `keep`.
+    pub fn each_evictable(&self, keep: usize, most: usize, each: &mut dyn FnMut(&Entry)) {
+        self.levels.iter().for_each(|level| level.each_evictable(keep, most, each));
+    }
+
+    /// Lets those of the same messages go of which `stored` says where they are. Returns how many.
+    pub fn evict(
+        &mut self,
+        keep: usize,
+        most: usize,
+        stored: &mut dyn FnMut(&Entry) -> Option<Home>,
+    ) -> usize {
+        let mut gone = 0;
+        for level in &mut self.levels {
+            let before = level.cold.len();
+            level.evict(keep, most, stored);
+            gone += level.cold.len() - before;
+        }
+        self.cold += gone;
+        gone
+    }
+
+    /// Forgets everything on disk only; `departures` is told what that was.
+    pub fn clear_cold(&mut self, departures: &mut Departures) {
+        for (number, level) in self.levels.iter_mut().enumerate() {
+            let priority = u8::try_from(number).unwrap_or(u8::MAX);
+            let cold = std::mem::take(&mut level.cold);
+            for home in [Home::Log, Home::Spill] {
+                for (first, last) in cold.runs(home, Seq::new(0), Seq::new(u64::MAX)) {
+                    departures.push_run(home, priority, Seq::new(first), Seq::new(last));
+                }
+            }
+            self.len -= cold.len();
+            self.cold -= cold.len();
+            if level.is_empty()
+                && let Some(word) = self.occupied.get_mut(number / 64)
+            {
+                *word &= !(1 << (number % 64));
+            }
+        }
+        if self.len == 0 {
+            self.body_bytes = 0;
+        }
+    }
+
+    /// Octets of bodies on disk only that were not counted before are known now, or no longer.
+    pub fn adjust_body_bytes(&mut self, delta: i64) {
+        self.body_bytes = self.body_bytes.saturating_add_signed(delta);
+    }
+
+    /// The level for a priority, marked as not empty.
+    fn occupy(&mut self, priority: u8) -> &mut Level {
+        let level = self.level(priority);
+        if let Some(word) = self.occupied.get_mut(usize::from(priority) / 64) {
+            *word |= 1 << (priority % 64);
+        }
+        #[expect(clippy::indexing_slicing, reason = "made to hold it just above")]
+        &mut self.levels[level]
+    }
+
+    /// Notes that a logged message of a level was given out; whether it is the latest so far.
+    pub fn note_delivered(&mut self, priority: u8, seq: Seq) -> bool {
+        let level = self.level(priority);
+        let Some(level) = self.levels.get_mut(level) else { return false };
+        let is_latest = level.last_delivered.is_none_or(|last| last < seq);
+        if is_latest {
+            level.last_delivered = Some(seq);
+        }
+        is_latest
+    }
+
+    fn level(&mut self, priority: u8) -> usize {
+        let level = usize::from(priority);
+        if level >= self.levels.len() {
+            self.levels.resize_with(level + 1, Level::default);
+        }
+        level
+    }
+
+    fn count_in(&mut self, body_bytes: u64, count: usize) {
+        self.body_bytes += body_bytes;
+        self.len += count;
+    }
+
+    fn pop_from(&mut self, number: usize) -> Option<Entry> {
+        let level = self.levels.get_mut(number)?;
+        let entry = level.pop()?;
+        if level.is_empty()
+            && let Some(word) = self.occupied.get_mut(number / 64)
+        {
+            *word &= !(1 << (number % 64));
+        }
+        self.body_bytes = self.body_bytes.saturating_sub(body_len(&entry));
+        self.len -= 1;
+        Some(entry)
+    }
+
+    fn highest(&self) -> Option<usize> {
+        let at = self.occupied.iter().rposition(|word| *word != 0)?;
+        Some(at * 64 + self.occupied.get(at)?.ilog2() as usize)
+    }
+
+    /// Levels that hold something, the highest first.
+    fn occupied_levels(&self) -> impl Iterator<Item = usize> {
+        let holds =
+            |level: &usize| self.occupied.get(level / 64).is_some_and(|word| word >> (level % 64) & 1 == 1);
+        (0..self.levels.len()).rev().filter(holds)
+    }
+}
+
+fn body_len(entry: &Entry) -> u64 {
+    entry.message.body().len() as u64
+}
+
+#[cfg(test)]
+mod tests;

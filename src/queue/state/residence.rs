@@ -1,0 +1,215 @@
+//! Which of a queue's messages are in memory. None of it changes what the queue holds or in which order: messages leave
+//! the memory once they can be read from the store, and come back before their turn.
+
+use super::{LEASE_OVERHEAD, State, memory_of};
+use crate::clock::Timestamp;
+use crate::message::Message;
+use crate::queue::limits::Overflow;
+use crate::queue::ready::{Entry, Home, Seq, is_in};
+
+/// Messages of each level that are looked at in one step: as long as the queue's lock is held.
+pub(in crate::queue) const STEP_MESSAGES: usize = 8 * 1024;
+
+/// Octets that one step writes to the spill.
+const SPILL_OCTETS: usize = 4 * 1024 * 1024;
+
+/// A message read back from a store.
+#[derive(Debug)]
+pub struct Stored {
+    /// Its place.
+    pub seq: Seq,
+    /// The message.
+    pub message: Message,
+    /// When it expires, if ever.
+    pub expires: Option<Timestamp>,
+    /// How often it has been given to a consumer, as far as the store knows.
+    pub deliveries: u32,
+    /// Which store has it.
+    pub home: Home,
+}
+
+/// What may leave the memory.
+#[derive(Debug, Default)]
+pub struct Evictable {
+    /// For each level the lowest and the highest seq of logged messages.
+    pub logged: Vec<(u8, Seq, Seq)>,
+    /// Messages that are nowhere else yet.
+    pub unstored: Vec<Unstored>,
+    /// Leased messages among them.
+    pub(in crate::queue) leased: Vec<Seq>,
+    /// How many are in the spill already.
+    spilled: usize,
+}
+
+/// A message that is in memory only.
+#[derive(Debug)]
+pub struct Unstored {
+    /// Its level.
+    pub level: u8,
+    /// Its place.
+    pub seq: Seq,
+    /// The message.
+    pub message: Message,
+    /// When it expires, if ever.
+    pub expires: Option<Timestamp>,
+}
+
+/// Where messages can be read.
+#[derive(Debug, Default)]
+pub struct Whereabouts {
+    /// Messages that the log has: ascending runs of seqs for each level.
+    pub logged: Vec<(u8, Vec<(u64, u64)>)>,
+    /// Messages that the spill has just taken, in the order in which they were candidates.
+    pub spilled: Vec<(u8, Seq)>,
+}
+
+/// What has left the memory.
+#[derive(Debug, Default)]
+pub struct Evicted {
+    /// Octets that are free now.
+    pub octets: u64,
+    /// Messages that were in memory only and are in the spill now.
+    pub spilled: Vec<(u8, Seq)>,
+}
+
+impl Whereabouts {
+    fn home(&self, level: u8, seq: Seq, home: Home) -> Option<Home> {
+        match home {
+            Home::Log => {
+                let has = |(known, runs): &(u8, Vec<_>)| *known == level && is_in(runs, seq);
+                self.logged.iter().any(has).then_some(Home::Log)
+            }
+            Home::Memory => self.spilled.binary_search(&(level, seq)).is_ok().then_some(Home::Spill),
+            Home::Spill => Some(Home::Spill),
+        }
+    }
+
+    /// As [`Self::home`] expects it.
+    fn sorted(mut self) -> Self {
+        self.spilled.sort_unstable();
+        self
+    }
+}
+
+impl State {
+    /// Logged messages of a level that are there at the start, as runs, with the octets of their bodies if somebody has
+    /// measured them.
+    pub fn restore(&mut self, level: u8, runs: &[(u64, u64)], body_bytes: Option<u64>) {
+        let last = runs.last().map_or(0, |(_, last)| *last);
+        self.last_seq = self.last_seq.max(last);
+        if body_bytes.is_none() {
+            self.uncounted = self.uncounted.max(last);
+        }
+        self.ready.restore(level, runs, body_bytes.unwrap_or_default());
+    }
+
+    /// The end of restoring: places up to `last` were given before the start. `uncertain`: what had been delivered by
+    /// then is not known, so that every message may have been.
+    pub fn restored(&mut self, last: Seq, uncertain: bool) {
+        self.last_seq = self.last_seq.max(last.get());
+        if uncertain {
+            self.uncertain = self.last_seq;
+        }
+    }
+
+    /// The level of which messages should be read back now; `hungry`: somebody waits for the next message.
+    pub fn wanted(&self, hungry: bool, now: Timestamp) -> Option<u8> {
+        if self.ready.cold_len() == 0 {
+            return None;
+        }
+        let makes_room = self.limits.overflow == Overflow::DropHead && self.is_over_limit();
+        self.ready.wanted(hungry || makes_room, now)
+    }
+
+    /// The lowest seqs of a level that are in the log only and in the spill only.
+    pub fn coldest(&self, level: u8) -> (Option<Seq>, Option<Seq>) {
+        self.ready.coldest(level)
+    }
+
+    /// Takes messages of a level back in, in order; others than those that are missing are ignored. Returns how many.
+    pub fn load(&mut self, level: u8, messages: Vec<Stored>) -> usize {
+        let entries = messages.into_iter().map(|stored| Entry {
+            seq: stored.seq,
+            message: stored.message,
+            priority: level,
+            expires: stored.expires,
+            deliveries: stored.deliveries.max(u32::from(stored.seq.get() <= self.uncertain)),
+            home: stored.home,
+        });
+        let (mut memory, mut uncounted) = (0, 0);
+        let taken = self.ready.load(level, entries.collect(), &mut |entry| {
+            memory += memory_of(&entry.message);
+            if entry.seq.get() <= self.uncounted {
+                uncounted += entry.message.body().len() as u64;
+            }
+        });
+        self.memory += memory;
+        self.ready.adjust_body_bytes(uncounted.cast_signed());
+        taken
+    }
+
+    /// What may leave the memory in one step; all but about the first `keep` messages of each level.
+    pub fn evictable(&self, keep: usize) -> Evictable {
+        let mut evictable = Evictable::default();
+        let mut octets = 0;
+        self.ready.each_evictable(keep, STEP_MESSAGES, &mut |entry| match entry.home {
+            Home::Log => evictable.note(entry.priority, entry.seq),
+            Home::Memory if octets < SPILL_OCTETS => {
+                octets += entry.message.memory_len();
+                let (level, seq, expires) = (entry.priority, entry.seq, entry.expires);
+                evictable.unstored.push(Unstored { level, seq, message: entry.message.clone(), expires });
+            }
+            Home::Memory => {}
+            Home::Spill => evictable.spilled += 1,
+        });
+        self.leases.each_evictable(&mut |lease| {
+            if lease.home != Home::Memory {
+                evictable.leased.push(lease.seq);
+            }
+            if lease.home == Home::Log {
+                evictable.note(lease.priority, lease.seq);
+            }
+        });
+        evictable
+    }
+
+    /// Lets messages leave the memory that were evictable and can be read.
+    pub fn evict(&mut self, keep: usize, leased: &[Seq], known: Whereabouts) -> Evicted {
+        let known = known.sorted();
+        let (mut evicted, mut uncounted) = (Evicted::default(), 0);
+        self.ready.evict(keep, STEP_MESSAGES, &mut |entry| {
+            let home = known.home(entry.priority, entry.seq, entry.home)?;
+            evicted.octets += memory_of(&entry.message);
+            if entry.home == Home::Memory {
+                evicted.spilled.push((entry.priority, entry.seq));
+            }
+            if entry.seq.get() <= self.uncounted {
+                uncounted += entry.message.body().len() as u64;
+            }
+            Some(home)
+        });
+        self.leases.evict(leased, &mut |lease| {
+            let is_stored = known.home(lease.priority, lease.seq, lease.home).is_some();
+            let octets = lease.message.as_ref().filter(|_| is_stored).map_or(LEASE_OVERHEAD, memory_of);
+            evicted.octets += octets - LEASE_OVERHEAD;
+            is_stored
+        });
+        self.memory -= evicted.octets;
+        self.ready.adjust_body_bytes(-uncounted.cast_signed());
+        evicted
+    }
+}
+
+impl Evictable {
+    fn note(&mut self, level: u8, seq: Seq) {
+        match self.logged.iter_mut().find(|(known, _, _)| *known == level) {
+            Some((_, first, last)) => (*first, *last) = ((*first).min(seq), (*last).max(seq)),
+            None => self.logged.push((level, seq, seq)),
+        }
+    }
+
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.logged.is_empty() && self.unstored.is_empty() && self.leased.is_empty() && self.spilled == 0
+    }
+}
