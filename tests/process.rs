@@ -52,6 +52,8 @@ impl Broker {
             .current_dir(&directory)
             .env_clear()
             .env("NO_COLOR", "1")
+            // Brokers run beside each other here; the port would be one.
+            .env("LEPUS_MANAGEMENT_LISTEN", "off")
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stderr(Stdio::piped())

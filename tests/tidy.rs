@@ -17,7 +17,7 @@ use std::path::Path;
 const LAYERS: &[&[&str]] = &[
     &["cli"],
     &["app"],
-    &["server"],
+    &["management", "server"],
     &["connection"],
     &["channel"],
     &["broker"],

@@ -37,7 +37,15 @@ impl Server {
     pub(crate) fn start() -> io::Result<Self> {
         let directory = TempDir::new()?;
         let mut child = Command::new(env!("CARGO_BIN_EXE_lepus"))
-            .args(["server", "--listen", "127.0.0.1:0", "--log", "info,lepus::connection=error"])
+            .args([
+                "server",
+                "--listen",
+                "127.0.0.1:0",
+                "--management-listen",
+                "off",
+                "--log",
+                "info,lepus::connection=error",
+            ])
             // The backlog is what is measured, not the alarm that it would raise.
             .args(["--memory-limit", "8589934592"])
             .current_dir(&directory)

@@ -1,5 +1,6 @@
 //! The one place that wires the parts together: a [`Config`] in, a running broker out.
 
+mod management;
 pub mod telemetry;
 
 use std::io;
@@ -29,6 +30,7 @@ pub struct App {
     stopping: CancellationToken,
     tasks: TaskTracker,
     timers: JoinHandle<()>,
+    management: management::Running,
     drain_timeout: Duration,
 }
 
@@ -42,6 +44,7 @@ impl App {
         for address in &config.listen {
             listeners.push(Server::bind(*address).await?);
         }
+        let management = management::bind(&config)?;
         let data = config.data_dir.as_deref().map(DataDir::open).transpose()?;
         check(&config)?;
         let authority = Authority::new(config.anonymous);
@@ -71,9 +74,11 @@ impl App {
             let broker = Arc::clone(&broker);
             async move { broker.run_timers().await }
         });
+        let management = management.serve(&addresses, &broker)?;
         // Tools wait for exactly these words (Testcontainers: RabbitMQ's line).
         tracing::info!("Server startup complete");
-        Ok(Self { broker, settings, addresses, stopping, tasks, timers, drain_timeout: config.drain_timeout })
+        let drain_timeout = config.drain_timeout;
+        Ok(Self { broker, settings, addresses, stopping, tasks, timers, management, drain_timeout })
     }
 
     /// Takes over those of the settings in `config` that need no restart. The log is not the broker's, and has its own
@@ -93,6 +98,11 @@ impl App {
         self.addresses.first().copied().unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)))
     }
 
+    /// Where the management API listens first; `None` if it is off.
+    pub fn management_addr(&self) -> Option<SocketAddr> {
+        self.management.addresses.first().copied()
+    }
+
     /// The broker, for whoever embeds or inspects it.
     pub fn broker(&self) -> &Arc<Broker> {
         &self.broker
@@ -105,6 +115,7 @@ impl App {
         if tokio::time::timeout(self.drain_timeout, self.tasks.wait()).await.is_err() {
             tracing::warn!(connections = self.tasks.len(), "clients did not close in time");
         }
+        self.management.stop().await;
         self.timers.abort();
         self.broker.flush().await;
         if let Err(error) = self.broker.close() {

@@ -30,6 +30,9 @@ use value::choices;
 /// The port of AMQP (§1.4.1).
 const AMQP_PORT: u16 = 5672;
 
+/// The port of RabbitMQ's management API.
+const MANAGEMENT_PORT: u16 = 15672;
+
 /// The version that RabbitMQ's clients choose semantics by.
 pub const COMPATIBLE_VERSION: &str = "4.0.5";
 
@@ -65,6 +68,7 @@ settings! {
         drain_timeout: Duration = Duration::from_secs(5);
 
         section limits: ConnectionLimits;
+        section management: ManagementConfig;
     }
 }
 
@@ -95,10 +99,25 @@ settings! {
     }
 }
 
+settings! {
+    /// The management API and what monitors read.
+    pub struct ManagementConfig {
+        /// Addresses and ports to serve RabbitMQ's management API on; `off` serves it nowhere.
+        listen: Vec<SocketAddr> = Vec::new();
+
+        /// The node's name there; by default lepus and the name of the machine.
+        node_name: Option<String> = None;
+    }
+}
+
 impl Config {
-    /// The defaults of `lepus server`: unlike an embedded broker it keeps its data.
+    /// The defaults of `lepus server`: unlike an embedded broker it keeps its data and can be managed.
     pub fn of_server() -> Self {
-        Self { data_dir: Some(PathBuf::from("data")), ..Self::default() }
+        let management = ManagementConfig {
+            listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, MANAGEMENT_PORT))],
+            ..ManagementConfig::default()
+        };
+        Self { data_dir: Some(PathBuf::from("data")), management, ..Self::default() }
     }
 
     /// Takes over from `other` what a running broker can.

@@ -93,6 +93,9 @@ impl<T: Value> AnyValue for T {
     }
 }
 
+/// A list of nothing, where an empty one cannot be written or would be overlooked.
+const NO_ITEMS: &str = "off";
+
 /// A password or the like: it is neither logged nor shown.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(pub String);
@@ -281,6 +284,9 @@ impl<T: Value> Value for Vec<T> {
             return Ok(Self::new());
         }
         let items = if let Raw::List(items) = raw { items.as_slice() } else { std::slice::from_ref(raw) };
+        if items.len() == 1 && items.first().and_then(Raw::as_text) == Some(NO_ITEMS) {
+            return Ok(Self::new());
+        }
         let mut parsed = Self::new();
         for item in items {
             if let Raw::Word(words) = item {

@@ -21,6 +21,7 @@ impl Binary {
             .args(["server", "--listen", "127.0.0.1:0", "--log", "info", "--data-dir"])
             .arg(dir.path())
             .env("NO_COLOR", "1")
+            .env("LEPUS_MANAGEMENT_LISTEN", "off")
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();

@@ -1,0 +1,81 @@
+//! The management API with its sockets: bound with the others, so that a port in use ends the start.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use crate::broker::Broker;
+use crate::config::Config;
+use crate::management::{ListenerFacts, Management, NodeFacts, Service};
+
+/// Sockets that nobody serves yet.
+pub(super) struct Bound {
+    sockets: Vec<(TcpListener, SocketAddr)>,
+    node: NodeFacts,
+}
+
+/// The management API that runs; none if it is off.
+#[derive(Debug)]
+pub(super) struct Running {
+    management: Option<Management>,
+    /// Where it listens.
+    pub(super) addresses: Vec<SocketAddr>,
+}
+
+/// Binds what the configuration says.
+pub(super) fn bind(config: &Config) -> io::Result<Bound> {
+    let sockets = config.management.listen.iter().map(listen).collect::<Result<_, _>>()?;
+    Ok(Bound { sockets, node: node_facts(config) })
+}
+
+fn listen(address: &SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(address).map_err(|error| {
+        let text = format!("cannot listen on {address} for the management API: {error}");
+        io::Error::new(error.kind(), text)
+    })?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
+/// What the management API says of this node.
+fn node_facts(config: &Config) -> NodeFacts {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    NodeFacts {
+        name: config.management.node_name.clone().unwrap_or_else(|| format!("lepus@{host}")),
+        product: config.identity.product(),
+        rabbitmq_version: config.rabbitmq_version.clone(),
+        listeners: Vec::new(),
+        memory_limit: config.memory_limit,
+        connections_max: config.limits.connections_max,
+        data_dir: config.data_dir.clone(),
+    }
+}
+
+impl Bound {
+    /// Serves; `amqp` are the addresses of the other listeners.
+    pub(super) fn serve(mut self, amqp: &[SocketAddr], broker: &Arc<Broker>) -> io::Result<Running> {
+        if self.sockets.is_empty() {
+            return Ok(Running { management: None, addresses: Vec::new() });
+        }
+        let amqp = amqp.iter().map(|address| ListenerFacts { protocol: "amqp", address: *address });
+        self.node.listeners.extend(amqp);
+        let (mut services, mut addresses) = (Vec::new(), Vec::new());
+        for (listener, address) in self.sockets {
+            tracing::info!(%address, "listening for HTTP");
+            self.node.listeners.push(ListenerFacts { protocol: "http", address });
+            services.push((listener, Service::Api));
+            addresses.push(address);
+        }
+        let management = Management::start(services, Arc::clone(broker), self.node)?;
+        Ok(Running { management: Some(management), addresses })
+    }
+}
+
+impl Running {
+    /// Lets answers that are under way go out.
+    pub(super) async fn stop(self) {
+        if let Some(management) = self.management {
+            management.stop().await;
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Who asks: HTTP's basic authentication, and what RabbitMQ's tags let a user see and do.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use lepus_protocol::ShortStr;
+
+use super::api::Api;
+use super::refusal::Refusal;
+use crate::auth::User;
+
+/// Where a request comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub(super) SocketAddr);
+
+/// RabbitMQ's tags, from the least to the most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tag {
+    /// May look at what is in virtual hosts that the user may open, and change what permissions allow.
+    Management,
+    /// May look at everything.
+    Monitoring,
+    /// May do everything.
+    Administrator,
+}
+
+/// A user who has logged in and may use the API.
+#[derive(Debug)]
+pub(super) struct Caller {
+    pub(super) user: Arc<User>,
+    pub(super) tags: Vec<String>,
+}
+
+impl FromRequestParts<Arc<Api>> for Caller {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Refusal> {
+        let Some(Peer(peer)) = parts.extensions.get::<Peer>() else {
+            return Err(Refusal::internal("a request from nowhere"));
+        };
+        let header = parts.headers.get(AUTHORIZATION).and_then(|header| header.to_str().ok());
+        let response = header.and_then(sasl_plain).ok_or_else(|| Refusal::unknown_caller("Login failed"))?;
+        let login = api.broker.authority.login(ShortStr::truncated("PLAIN"), &response, peer.ip());
+        let user = login.map_err(|error| {
+            tracing::info!(%peer, ?error, "login to the management API refused");
+            Refusal::unknown_caller("Login failed")
+        })?;
+        let caller = Self { tags: vec!["administrator".to_owned()], user };
+        caller.need(Tag::Management)?;
+        Ok(caller)
+    }
+}
+
+/// The credentials of a header `Basic ...` in the form of SASL PLAIN.
+fn sasl_plain(header: &str) -> Option<Vec<u8>> {
+    let (scheme, credentials) = header.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = STANDARD.decode(credentials.trim()).ok()?;
+    let colon = decoded.iter().position(|octet| *octet == b':')?;
+    let (user, password) = (decoded.get(..colon)?, decoded.get(colon + 1..)?);
+    Some([b"\0".as_slice(), user, b"\0", password].concat())
+}
+
+impl Caller {
+    /// Refuses who has none of the tags that include this one.
+    pub(super) fn need(&self, tag: Tag) -> Result<(), Refusal> {
+        if self.has(tag) {
+            return Ok(());
+        }
+        Err(Refusal::forbidden(match tag {
+            Tag::Management => "Not management user",
+            Tag::Monitoring => "Not monitor user",
+            Tag::Administrator => "Not administrator user",
+        }))
+    }
+
+    /// Whether the user has this tag or one that includes it.
+    pub(super) fn has(&self, tag: Tag) -> bool {
+        let including: &[&str] = match tag {
+            Tag::Management => &["management", "policymaker", "monitoring", "administrator"],
+            Tag::Monitoring => &["monitoring", "administrator"],
+            Tag::Administrator => &["administrator"],
+        };
+        self.tags.iter().any(|tag| including.contains(&tag.as_str()))
+    }
+
+    /// Refuses a look at what belongs to another user, unless the caller may look at everything.
+    pub(super) fn see(&self, owner: &str) -> Result<(), Refusal> {
+        self.own(owner, Tag::Monitoring)
+    }
+
+    /// Refuses to end what belongs to another user, unless the caller may do everything.
+    pub(super) fn end(&self, owner: &str) -> Result<(), Refusal> {
+        self.own(owner, Tag::Administrator)
+    }
+
+    fn own(&self, owner: &str, tag: Tag) -> Result<(), Refusal> {
+        if self.user.name.as_str() == owner || self.has(tag) {
+            return Ok(());
+        }
+        Err(Refusal::forbidden("User not authorised to access object"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn basic_credentials_become_sasl_plain() {
+        assert_eq!(sasl_plain("Basic Z3Vlc3Q6Z3U6ZXN0").unwrap(), b"\0guest\0gu:est");
+        assert_eq!(sasl_plain("basic OnA=").unwrap(), b"\0\0p");
+        for header in ["", "Basic", "Basic !!", "Basic Z3Vlc3Q=", "Bearer Z3Vlc3Q6Z3Vlc3Q="] {
+            assert!(sasl_plain(header).is_none(), "{header}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Which path leads to which resource.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{delete, get, post, put};
+
+use super::api::Api;
+use super::refusal::Refusal;
+use super::{bindings, channels, connections, consumers, exchanges, health, nodes, overview, queues, vhosts};
+
+/// The management API.
+pub(super) fn api(api: Arc<Api>) -> Router {
+    let routes = Router::new()
+        .merge(facts())
+        .merge(clients())
+        .merge(entities())
+        .merge(bindings_routes())
+        .nest("/health/checks", health_checks());
+    Router::new()
+        .nest("/api", routes)
+        .method_not_allowed_fallback(|| async { Refusal::wrong_method() })
+        .fallback(|| async { Refusal::not_found() })
+        .with_state(api)
+}
+
+fn facts() -> Router<Arc<Api>> {
+    Router::new()
+        .route("/overview", get(overview::overview))
+        .route("/cluster-name", get(overview::cluster_name))
+        .route("/whoami", get(overview::whoami))
+        .route("/auth", get(overview::auth))
+        .route("/version", get(overview::version))
+        .route("/extensions", get(overview::extensions))
+        .route("/feature-flags", get(overview::feature_flags))
+        .route("/feature-flags/{name}/enable", put(overview::enable_feature_flag))
+        .route("/deprecated-features", get(overview::deprecated_features))
+        .route("/deprecated-features/used", get(overview::deprecated_features))
+        .route("/rebalance/queues", post(overview::rebalance))
+        .route("/reset", delete(overview::reset))
+        .route("/reset/{node}", delete(overview::reset))
+        .route("/nodes", get(nodes::list))
+        .route("/nodes/{node}", get(nodes::get))
+        .route("/nodes/{node}/memory", get(nodes::memory))
+        .route("/aliveness-test/{vhost}", get(health::aliveness))
+}
+
+fn clients() -> Router<Arc<Api>> {
+    Router::new()
+        .route("/connections", get(connections::list))
+        .route(
+            "/connections/username/{user}",
+            get(connections::list_of_user).delete(connections::delete_of_user),
+        )
+        .route("/connections/{connection}", get(connections::get).delete(connections::delete))
+        .route("/connections/{connection}/channels", get(channels::list_of_connection))
+        .route("/channels", get(channels::list))
+        .route("/channels/{channel}", get(channels::get))
+        .route("/consumers", get(consumers::list))
+        .route("/consumers/{vhost}", get(consumers::list))
+}
+
+fn entities() -> Router<Arc<Api>> {
+    let exchange = get(exchanges::get).put(exchanges::declare).delete(exchanges::delete);
+    let queue = get(queues::get).put(queues::declare).delete(queues::delete);
+    Router::new()
+        .route("/vhosts", get(vhosts::list))
+        .route("/vhosts/{vhost}", get(vhosts::get))
+        .route("/vhosts/{vhost}/connections", get(connections::list))
+        .route("/vhosts/{vhost}/channels", get(channels::list))
+        .route("/exchanges", get(exchanges::list))
+        .route("/exchanges/{vhost}", get(exchanges::list))
+        .route("/exchanges/{vhost}/{exchange}", exchange)
+        .route("/exchanges/{vhost}/{exchange}/publish", post(exchanges::publish))
+        .route("/exchanges/{vhost}/{exchange}/bindings/source", get(bindings::of_exchange))
+        .route("/exchanges/{vhost}/{exchange}/bindings/destination", get(bindings::to_exchange))
+        .route("/queues", get(queues::list))
+        .route("/queues/detailed", get(queues::list))
+        .route("/queues/{vhost}", get(queues::list))
+        .route("/queues/{vhost}/{queue}", queue)
+        .route("/queues/{vhost}/{queue}/bindings", get(bindings::to_queue))
+        .route("/queues/{vhost}/{queue}/contents", delete(queues::purge))
+        .route("/queues/{vhost}/{queue}/get", post(queues::get_messages))
+        .route("/queues/{vhost}/{queue}/actions", post(queues::act))
+        .route("/queues/{vhost}/{queue}/leases", get(queues::leases))
+}
+
+fn bindings_routes() -> Router<Arc<Api>> {
+    Router::new()
+        .route("/bindings", get(bindings::list))
+        .route("/bindings/{vhost}", get(bindings::list))
+        .route(
+            "/bindings/{vhost}/e/{source}/{kind}/{destination}",
+            get(bindings::between).post(bindings::bind),
+        )
+        .route(
+            "/bindings/{vhost}/e/{source}/{kind}/{destination}/{props}",
+            get(bindings::get).delete(bindings::unbind),
+        )
+}
+
+fn health_checks() -> Router<Arc<Api>> {
+    Router::new()
+        .route("/alarms", get(health::alarms))
+        .route("/local-alarms", get(health::alarms))
+        .route("/port-listener/{port}", get(health::port_listener))
+        .route("/protocol-listener/{protocol}", get(health::protocol_listener))
+        .route("/certificate-expiration/{within}/{unit}", get(health::certificates))
+        .route("/virtual-hosts", get(health::always))
+        .route("/node-is-quorum-critical", get(health::always))
+        .route("/node-is-mirror-sync-critical", get(health::always))
+        .route("/quorum-queues-without-elected-leaders/all-vhosts", get(health::always))
+        .route("/quorum-queues-without-elected-leaders/all-vhosts/pattern/{pattern}", get(health::always))
+        .route("/quorum-queues-without-elected-leaders/vhost/{vhost}", get(health::always))
+        .route("/quorum-queues-without-elected-leaders/vhost/{vhost}/pattern/{pattern}", get(health::always))
+        .route("/metadata-store/initialized", get(health::always))
+        .route("/metadata-store/initialized/with-data", get(health::always))
+        .route("/is-in-service", get(health::always))
+        .route("/ready-to-serve-clients", get(health::always))
+        .route("/reached-target-cluster-size", get(health::always))
+        .route("/below-node-connection-limit", get(health::connection_limit))
+}

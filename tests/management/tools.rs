@@ -1,0 +1,36 @@
+//! The calls that known tools make, one after the other.
+
+use crate::http::Broker;
+use serde_json::json;
+
+/// Terraform's provider by way of rabbit-hole: exchanges, queues and bindings made, read back and removed.
+#[tokio::test]
+async fn terraform_makes_reads_and_removes() {
+    let broker = Broker::start().await;
+    assert_eq!(broker.json("/overview").await["rabbitmq_version"], "4.0.5");
+    let exchange = r#"{"type":"direct","durable":true,"auto_delete":false}"#;
+    assert_eq!(broker.put("/exchanges/%2F/tf", exchange).await.status, 201);
+    let queue = r#"{"type":"","durable":true,"auto_delete":false,"arguments":{"x-queue-type":"quorum"}}"#;
+    assert_eq!(broker.put("/queues/%2F/tf", queue).await.status, 201);
+    assert_eq!(broker.json("/queues/%2F/tf").await["type"], "quorum");
+    let binding = r#"{"source":"tf","vhost":"/","destination":"tf","destination_type":"queue","routing_key":"k",
+        "arguments":{},"properties_key":""}"#;
+    let made = broker.post("/bindings/%2F/e/tf/q/tf", binding).await;
+    let properties_key = made.header("location").unwrap().rsplit('/').next().unwrap().to_owned();
+    let bindings = broker.json("/bindings/%2F").await;
+    let found = bindings.as_array().unwrap().iter().find(|binding| binding["source"] == "tf").unwrap();
+    assert_eq!(found["properties_key"], json!(properties_key));
+    assert_eq!(broker.delete(&format!("/bindings/%2F/e/tf/q/tf/{properties_key}")).await.status, 204);
+    assert_eq!(broker.delete("/queues/%2F/tf").await.status, 204);
+    assert_eq!(broker.delete("/exchanges/%2F/tf").await.status, 204);
+}
+
+/// Old exporters ask for lists with an empty order.
+#[tokio::test]
+async fn exporters_read_lists_with_an_empty_order() {
+    let broker = Broker::start().await;
+    for list in ["queues", "exchanges", "nodes"] {
+        assert!(broker.json(&format!("/{list}?sort=")).await.is_array(), "{list}");
+    }
+    assert!(broker.json("/overview?sort=").await.is_object());
+}
