@@ -20,6 +20,7 @@ pub mod exchange;
 pub mod queue;
 
 pub mod auth;
+pub mod tls;
 
 pub mod metadata;
 

@@ -370,6 +370,34 @@ mod settings {
     }
 
     #[tokio::test]
+    async fn sighup_reads_the_certificates_again() {
+        let directory = TempDir::new().unwrap();
+        let [certificate, key] = ["certificate", "key"].map(|name| directory.path().join(name));
+        let make = |subject: &str| {
+            let made = rcgen::generate_simple_self_signed(vec![subject.to_owned()]).unwrap();
+            fs::write(&certificate, made.cert.pem()).unwrap();
+            fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        };
+        make("first.example");
+        let [certificate, key] = [&certificate, &key].map(|path| path.to_str().unwrap());
+        let arguments = ["--tls-certificate", certificate, "--tls-key", key, "--tls-listen", ANYWHERE];
+        let mut broker = Broker::spawn(&[["--listen", ANYWHERE].as_slice(), &arguments].concat(), &[]);
+        broker.expect_line("listening for AMQP over TLS");
+        broker.expect_line(STARTED);
+
+        make("second.example");
+        broker.signal(Signal::HUP);
+        let line = broker.expect_line(certificate);
+        assert!(line.contains("INFO") && line.contains("days="), "{line}");
+        broker.expect_line("settings read again");
+
+        fs::write(key, "nonsense").unwrap();
+        broker.signal(Signal::HUP);
+        let line = broker.expect_line("nothing was changed");
+        assert!(line.contains(key) && line.contains("holds no private key"), "{line}");
+    }
+
+    #[tokio::test]
     async fn sighup_with_a_bad_file_changes_nothing() {
         let file = file("listen = [\"127.0.0.1:0\"]\n[limits]\nheartbeat = 7\n");
         let mut broker = Broker::spawn(&["--config", path(&file)], &[]);

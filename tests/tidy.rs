@@ -22,7 +22,7 @@ const LAYERS: &[&[&str]] = &[
     &["channel"],
     &["broker"],
     &["exchange", "queue"],
-    &["auth"],
+    &["auth", "tls"],
     &["metadata"],
     &["storage"],
     &["config", "exception", "message", "metrics", "outbound"],

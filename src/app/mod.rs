@@ -1,5 +1,6 @@
 //! The one place that wires the parts together: a [`Config`] in, a running broker out.
 
+mod listening;
 mod management;
 pub mod telemetry;
 
@@ -20,6 +21,8 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::connection::Settings;
 use crate::server::{Room, Server};
+use crate::tls::Tls;
+use listening::Listening;
 
 /// A running broker.
 #[derive(Debug)]
@@ -27,6 +30,8 @@ pub struct App {
     broker: Arc<Broker>,
     settings: Arc<Settings>,
     addresses: Vec<SocketAddr>,
+    tls_addresses: Vec<SocketAddr>,
+    tls: Option<Arc<Tls>>,
     stopping: CancellationToken,
     tasks: TaskTracker,
     timers: JoinHandle<()>,
@@ -40,17 +45,15 @@ impl App {
     /// # Errors
     /// When an address cannot be listened on, or the data directory cannot be used.
     pub async fn start(config: Config) -> io::Result<Self> {
-        let mut listeners = Vec::new();
-        for address in &config.listen {
-            listeners.push(Server::bind(*address).await?);
-        }
+        let clock = Clock::start();
+        let listening = Listening::start(&config, clock.now()).await?;
         let management = management::bind(&config)?;
         let data = config.data_dir.as_deref().map(DataDir::open).transpose()?;
         check(&config)?;
         let authority = Authority::new(config.anonymous);
         let broker = {
             let memory = MemoryLimits { alarm: config.memory_limit, messages: config.message_memory };
-            Broker::new(authority, Clock::start(), memory, data)?
+            Broker::new(authority, clock, memory, data)?
         };
         let stopping = CancellationToken::new();
         let tasks = TaskTracker::new();
@@ -62,23 +65,30 @@ impl App {
             rabbitmq_version: config.rabbitmq_version,
             stopping: stopping.clone(),
         });
-        let mut addresses = Vec::new();
-        for listener in listeners {
-            let address = listener.local_addr()?;
-            tracing::info!(%address, "listening for AMQP 0-9-1");
-            addresses.push(address);
-            let server = Server::new(listener, Arc::clone(&settings), Arc::clone(&room), tasks.clone());
-            tasks.spawn(server.run());
+        listening.tell();
+        for (listener, transport) in listening.listeners {
+            let (settings, room) = (Arc::clone(&settings), Arc::clone(&room));
+            tasks.spawn(Server::new(listener, transport, settings, room, tasks.clone()).run());
         }
         let timers = tokio::spawn({
             let broker = Arc::clone(&broker);
             async move { broker.run_timers().await }
         });
-        let management = management.serve(&addresses, &broker)?;
+        let management = management.serve(&listening.addresses, &broker)?;
         // Tools wait for exactly these words (Testcontainers: RabbitMQ's line).
         tracing::info!("Server startup complete");
-        let drain_timeout = config.drain_timeout;
-        Ok(Self { broker, settings, addresses, stopping, tasks, timers, management, drain_timeout })
+        Ok(Self {
+            broker,
+            settings,
+            addresses: listening.addresses,
+            tls_addresses: listening.tls_addresses,
+            tls: listening.tls,
+            stopping,
+            tasks,
+            timers,
+            management,
+            drain_timeout: config.drain_timeout,
+        })
     }
 
     /// Takes over those of the settings in `config` that need no restart. The log is not the broker's, and has its own
@@ -88,6 +98,13 @@ impl App {
     /// When they cannot be used; then nothing has changed.
     pub fn reload(&self, config: &Config) -> io::Result<()> {
         check(config)?;
+        let now = self.broker.clock.now();
+        match (&self.tls, config.tls.is_on()) {
+            (Some(tls), true) => tls.replace(listening::identity(&config.tls, now)?),
+            (None, true) => tracing::warn!("TLS has been switched on: it needs a restart"),
+            (Some(_), false) => tracing::warn!("TLS has been switched off: it needs a restart"),
+            (None, false) => {}
+        }
         self.broker.alarms.set_memory_limit(config.memory_limit);
         self.settings.set_limits(config.limits.clone());
         Ok(())
@@ -101,6 +118,16 @@ impl App {
     /// Where the management API listens first; `None` if it is off.
     pub fn management_addr(&self) -> Option<SocketAddr> {
         self.management.addresses.first().copied()
+    }
+
+    /// The address of the first listener for TLS.
+    pub fn tls_addr(&self) -> Option<SocketAddr> {
+        self.tls_addresses.first().copied()
+    }
+
+    /// TLS and its certificates, if there is any.
+    pub fn tls(&self) -> Option<&Arc<Tls>> {
+        self.tls.as_ref()
     }
 
     /// The broker, for whoever embeds or inspects it.

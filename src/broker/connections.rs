@@ -19,6 +19,7 @@ use crate::metrics::MessageTally;
 use crate::name::Name;
 use crate::outbound::Outbound;
 use crate::queue::Seq;
+use crate::tls;
 
 /// All connections.
 #[derive(Debug, Default)]
@@ -54,6 +55,8 @@ pub struct ConnectionFacts {
     pub peer: SocketAddr,
     /// The address that it reached.
     pub local: SocketAddr,
+    /// What was agreed on, if they speak TLS.
+    pub tls: Option<Arc<tls::Secured>>,
     /// Who logged in.
     pub user: Name,
     /// The virtual host.

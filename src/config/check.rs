@@ -20,6 +20,7 @@ impl Config {
             "limits.channel_max",
             "0 channels: a connection could do nothing".to_owned(),
         );
+        faults.extend(self.tls.faults());
         faults
     }
 }

@@ -17,6 +17,7 @@ pub mod load;
 mod log_filter;
 pub mod setting;
 mod suggest;
+mod tls;
 pub mod value;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -25,6 +26,7 @@ use std::time::Duration;
 
 pub use log_filter::LogFilter;
 use setting::{Field, Section, settings};
+pub use tls::{ClientVerification, LoginFrom, SanType, TlsSettings, TlsVersion};
 use value::choices;
 
 /// The port of AMQP (§1.4.1).
@@ -41,6 +43,13 @@ settings! {
     pub struct Config {
         /// Addresses and ports to listen on for AMQP; a port alone is every address.
         listen: Vec<SocketAddr> = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, AMQP_PORT))];
+
+        /// Unix sockets to listen on, by their paths.
+        unix_socket: Vec<PathBuf> = Vec::new();
+
+        /// Expect the PROXY protocol, version 1 or 2, first on every TCP connection: for brokers that are reached
+        /// through a proxy alone. Who can connect directly could claim any address.
+        proxy_protocol: bool = false;
 
         /// Directory of the broker's data; made if it is not there.
         data_dir: Option<PathBuf> = None;
@@ -69,6 +78,7 @@ settings! {
 
         section limits: ConnectionLimits;
         section management: ManagementConfig;
+        section tls: TlsSettings;
     }
 }
 

@@ -21,6 +21,9 @@ use crate::exception::ConnectionException;
 /// How long a client with a wrong password waits before the socket is closed (RabbitMQ).
 const SILENCE: Duration = Duration::from_secs(3);
 
+/// How a client begins that speaks TLS (RFC 8446 §5.1: a handshake record).
+const TLS_RECORD: [u8; 2] = [22, 3];
+
 /// How long to read on after a refusal, so that the refusal is not lost by a reset of the socket.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -179,7 +182,8 @@ async fn read<R: AsyncRead + Unpin>(input: &mut Input<R>) -> Result<(), Failed> 
 async fn send<W: AsyncWrite + Unpin>(writer: &mut W, method: &Method<'_>) -> io::Result<()> {
     let mut octets = Vec::new();
     method.encode(ChannelId::CONNECTION, &mut octets);
-    writer.write_all(&octets).await
+    writer.write_all(&octets).await?;
+    writer.flush().await
 }
 
 /// Tells the peer why there is no connection, as far as it can be told, and logs it once.
@@ -196,7 +200,11 @@ where
             tracing::debug!(?closed, "client closed during the handshake");
         }
         Failed::BadHeader => {
-            tracing::warn!("bad protocol header");
+            if input.octets().starts_with(&TLS_RECORD) {
+                tracing::warn!("the client speaks TLS: it needs an amqp:// address, or the port for TLS");
+            } else {
+                tracing::warn!("bad protocol header");
+            }
             // §4.2.2: the server names the version that it would accept.
             refuse(&PROTOCOL_HEADER, LINGER, input, writer, frame_max).await;
         }
@@ -224,6 +232,7 @@ where
 {
     let told = async {
         writer.write_all(octets).await?;
+        writer.flush().await?;
         if octets == PROTOCOL_HEADER {
             writer.shutdown().await?;
         }

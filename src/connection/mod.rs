@@ -36,6 +36,7 @@ use crate::config::{ConnectionLimits, Identity};
 use crate::exception::ConnectionException;
 use crate::id::ConnectionId;
 use crate::outbound::Outbound;
+use crate::tls;
 
 use handshake::{Opened, Tuning, has_capability};
 use input::Input;
@@ -71,12 +72,14 @@ impl Settings {
 }
 
 /// The two ends of a socket.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Ends {
     /// Where the client is.
     pub peer: SocketAddr,
     /// The address that it reached.
     pub local: SocketAddr,
+    /// What was agreed on, if they speak TLS.
+    pub tls: Option<Arc<tls::Secured>>,
 }
 
 /// Serves one connection until it ends.
@@ -235,6 +238,7 @@ fn facts(opened: &Opened, ends: Ends, since: Timestamp) -> ConnectionFacts {
     ConnectionFacts {
         peer: ends.peer,
         local: ends.local,
+        tls: ends.tls,
         user: opened.client.user.name.clone(),
         vhost: opened.vhost.name.clone(),
         properties: opened.client.properties.clone(),

@@ -32,6 +32,8 @@ where
     while next(outbound, &mut buffer, heartbeat).await.is_some() {
         for piece in buffer.chunks(PIECE) {
             socket.write_all(piece).await?;
+            // TLS keeps what it could not write yet; plain sockets have nothing to do here.
+            socket.flush().await?;
             outbound.written(piece.len());
         }
         buffer.clear();

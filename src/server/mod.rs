@@ -1,15 +1,27 @@
 //! Listening sockets: accepted connections, within a limit, are served until the broker stops.
+//!
+//! ```text
+//!   listener (TCP, Unix) -> room -> arrival: PROXY header -> TLS -> connection
+//! ```
 
-use std::io;
+mod arrival;
+mod listener;
+mod proxy;
+mod room;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
 
-use crate::connection::{self, Ends, Settings};
+use crate::connection::Settings;
+use crate::tls::Tls;
+
+use listener::Socket;
+
+pub use listener::Listener;
+pub use room::Room;
 
 /// Pause after a failed accept, such as for lack of file descriptors: others may be closed meanwhile.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -17,51 +29,32 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Serves the connections of one listener.
 #[derive(Debug)]
 pub struct Server {
-    listener: TcpListener,
+    listener: Listener,
+    transport: Transport,
     settings: Arc<Settings>,
     room: Arc<Room>,
     tasks: TaskTracker,
 }
 
-/// Counts connections, whichever listener they came in by.
-#[derive(Debug, Default)]
-pub struct Room {
-    taken: AtomicUsize,
-}
-
-/// A connection's place. Dropping it makes room for another one.
-#[derive(Debug)]
-struct Place(Arc<Room>);
-
-impl Room {
-    /// A place, unless `limit` are taken.
-    fn enter(self: &Arc<Self>, limit: usize) -> Option<Place> {
-        let next = |taken| (taken < limit).then_some(taken + 1);
-        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).ok()?;
-        Some(Place(Arc::clone(self)))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.taken.fetch_sub(1, Ordering::Relaxed);
-    }
+/// What comes before AMQP on a TCP socket.
+#[derive(Clone, Debug, Default)]
+pub struct Transport {
+    /// A proxy tells who connects.
+    pub proxy: bool,
+    /// Clients shake hands.
+    pub tls: Option<Arc<Tls>>,
 }
 
 impl Server {
     /// A server on `listener`. `room` and `tasks` are shared among listeners.
-    pub fn new(listener: TcpListener, settings: Arc<Settings>, room: Arc<Room>, tasks: TaskTracker) -> Self {
-        Self { listener, settings, room, tasks }
-    }
-
-    /// Binds `address`.
-    ///
-    /// # Errors
-    /// As the system says, with the address.
-    pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-        TcpListener::bind(address)
-            .await
-            .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
+    pub fn new(
+        listener: Listener,
+        transport: Transport,
+        settings: Arc<Settings>,
+        room: Arc<Room>,
+        tasks: TaskTracker,
+    ) -> Self {
+        Self { listener, transport, settings, room, tasks }
     }
 
     /// Accepts until the broker stops.
@@ -81,25 +74,15 @@ impl Server {
         }
     }
 
-    fn admit(&self, socket: TcpStream, peer: SocketAddr) {
+    fn admit(&self, socket: Socket, peer: SocketAddr) {
         let limit = self.settings.limits().connections_max;
         let Some(place) = self.room.enter(limit) else {
             tracing::warn!(%peer, limit, "connection limit reached");
             return;
         };
-        // Frames are gathered here already; the kernel need not wait for more.
-        if let Err(error) = socket.set_nodelay(true) {
-            tracing::debug!(%peer, %error, "TCP_NODELAY not set");
-        }
-        let local = match socket.local_addr() {
-            Ok(local) => local,
-            Err(error) => return tracing::debug!(%peer, %error, "client left at once"),
-        };
-        let ends = Ends { peer, local };
-        let (reader, writer) = socket.into_split();
-        let settings = Arc::clone(&self.settings);
+        let (transport, settings) = (self.transport.clone(), Arc::clone(&self.settings));
         self.tasks.spawn(async move {
-            connection::serve(reader, writer, ends, settings).await;
+            arrival::serve(socket, peer, transport, settings).await;
             drop(place);
         });
     }
