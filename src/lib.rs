@@ -35,3 +35,4 @@ pub mod outbound;
 pub mod clock;
 pub mod id;
 pub mod name;
+pub mod pattern;

@@ -14,9 +14,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::auth::Authority;
+use crate::auth::LoginRules;
 use crate::broker::data_dir::KEPT_MESSAGE_MAX;
-use crate::broker::{Broker, DataDir, MemoryLimits};
+use crate::broker::{Broker, DataDir, FirstUser, MemoryLimits};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::connection::Settings;
@@ -50,10 +50,18 @@ impl App {
         let management = management::bind(&config)?;
         let data = config.data_dir.as_deref().map(DataDir::open).transpose()?;
         check(&config)?;
-        let authority = Authority::new(config.anonymous);
+        let rules = LoginRules {
+            anonymous: config.anonymous,
+            loopback_only: config.loopback_users.into_iter().collect(),
+        };
+        let first = FirstUser {
+            name: config.default_user.into(),
+            password: config.default_pass.0.into_bytes(),
+            vhost: config.default_vhost.into(),
+        };
         let broker = {
             let memory = MemoryLimits { alarm: config.memory_limit, messages: config.message_memory };
-            Broker::new(authority, clock, memory, data)?
+            Broker::new(rules, &first, clock, memory, data)?
         };
         let stopping = CancellationToken::new();
         let tasks = TaskTracker::new();

@@ -9,6 +9,7 @@
 //!     -> each queue once                                                                        queue/
 //! ```
 
+mod administration;
 pub mod alarm;
 mod bindings;
 pub mod connections;
@@ -17,6 +18,7 @@ mod dead_letter;
 pub mod exchange;
 mod exchanges;
 pub mod firehose;
+mod first;
 pub mod journal;
 mod lane;
 mod message_log;
@@ -25,21 +27,25 @@ mod publish;
 mod queues;
 mod restore;
 pub mod route;
+mod seats;
 pub mod session;
 mod spill;
 mod surroundings;
 pub mod timers;
 pub mod vhost;
+mod vhosts;
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use dashmap::DashMap;
+use parking_lot::Mutex;
 
-use crate::auth::Authority;
+use crate::auth::{Accounts, Authority, KnownAccounts, LoginRules};
 use crate::clock::Clock;
 use crate::id::ConnectionId;
+use crate::metadata::Recovered;
 use crate::name::Name;
 
 use alarm::Alarms;
@@ -47,21 +53,23 @@ use connections::Connections;
 use message_log::StoreLog;
 use pager::{Pager, PagerThreads};
 use restore::StoredMessages;
+use seats::Seats;
 use timers::Timers;
 use vhost::Foundation;
 
+pub use administration::NewPassword;
 pub use bindings::{Bind, BindTo};
 pub use data_dir::DataDir;
 pub use exchanges::ExchangeDeclaration;
+pub use first::FirstUser;
 pub use journal::{Journal, LogPosition, OnDurable};
 pub use publish::Accepted;
 pub use queues::{DeleteOnly, QueueDeclaration};
 pub use route::Routes;
+pub use seats::{ChannelSeat, Seat};
 pub use session::Session;
 pub use vhost::Vhost;
-
-/// The virtual host that always exists.
-pub const DEFAULT_VHOST: &str = "/";
+pub use vhosts::{VHOSTS_MAX, VhostDeclaration};
 
 /// Everything that connections share.
 #[derive(Debug)]
@@ -75,6 +83,9 @@ pub struct Broker {
     /// Raised while messages take too much memory.
     pub alarms: Arc<Alarms>,
     vhosts: DashMap<Name, Arc<Vhost>>,
+    seats: Arc<Seats>,
+    /// Changes to which virtual hosts there are, and to permissions for them, are made one at a time.
+    administration: Mutex<()>,
     foundation: Foundation,
     connection_ids: AtomicU64,
     #[expect(dead_code, reason = "held for what its end does: the threads end with the broker")]
@@ -91,25 +102,27 @@ pub struct MemoryLimits {
 }
 
 impl Broker {
-    /// A broker with the default virtual host, and what `data` holds; without it nothing is kept, and all messages
-    /// stay in memory.
+    /// A broker with what `data` holds; without it nothing is kept, and all messages stay in memory. Where there are
+    /// neither users nor virtual hosts, `first` are the first ones.
     ///
     /// # Errors
-    /// When something that was kept is not understood, or cannot be read.
+    /// When something that was kept is not understood, or cannot be read; when `first` cannot be made.
     pub fn new(
-        authority: Authority,
+        rules: LoginRules,
+        first: &FirstUser,
         clock: Clock,
         memory: MemoryLimits,
         data: Option<DataDir>,
     ) -> io::Result<Arc<Self>> {
-        let (broker, pager) = Self::assemble(authority, clock, memory, data)?;
+        let (broker, pager) = Self::assemble(rules, first, clock, memory, data)?;
         let paging = pager.map(|pager| pager.start()).transpose()?;
         Ok(Arc::new(Self { paging, ..broker }))
     }
 
     /// The broker with all its content, and the pager that is to be started.
     fn assemble(
-        authority: Authority,
+        rules: LoginRules,
+        first: &FirstUser,
         clock: Clock,
         memory: MemoryLimits,
         data: Option<DataDir>,
@@ -121,14 +134,17 @@ impl Broker {
             let histories = Arc::default();
             let foundation =
                 Foundation { timers, alarms, definitions: None, journal, pager: None, ids, histories };
-            return Ok((Self::empty(authority, clock, foundation), None));
+            let mut defined = Recovered::default();
+            first.begin(&mut defined)?;
+            return Ok((Self::with(&mut defined, rules, clock, foundation), None));
         };
-        let DataDir { definitions, defined, store, stored, after_crash, spill } = data;
+        let DataDir { definitions, mut defined, store, stored, after_crash, spill } = data;
         let log = Arc::new(StoreLog::new(store));
         let journal = Arc::new(Journal::new(Some(Arc::<StoreLog>::clone(&log))));
         log.watch(&journal, Arc::clone(&alarms));
         let (pages, told, octets) = (Arc::clone(&log), Arc::clone(&alarms), memory.messages);
         let pager = Arc::new(Pager::new(pages, spill, Arc::clone(&journal), told, clock, octets));
+        definitions.record_all(first.begin(&mut defined)?);
         let foundation = Foundation {
             timers,
             alarms,
@@ -138,29 +154,36 @@ impl Broker {
             ids: Arc::new(AtomicU64::new(defined.next_id)),
             histories: Arc::default(),
         };
-        let broker = Self::empty(authority, clock, foundation);
+        let broker = Self::with(&mut defined, rules, clock, foundation);
         broker.restore(defined, &StoredMessages::new(&stored, after_crash), log.store())?;
         Ok((broker, Some(pager)))
     }
 
-    fn empty(authority: Authority, clock: Clock, foundation: Foundation) -> Self {
+    /// A broker with the accounts and the virtual hosts of `defined`, which are empty.
+    fn with(defined: &mut Recovered, rules: LoginRules, clock: Clock, foundation: Foundation) -> Self {
+        let known = KnownAccounts {
+            users: std::mem::take(&mut defined.users),
+            permissions: std::mem::take(&mut defined.permissions),
+            topic_permissions: std::mem::take(&mut defined.topic_permissions),
+        };
+        let accounts = Arc::new(Accounts::new(known, foundation.definitions.clone()));
         let alarms = Arc::clone(&foundation.alarms);
         let broker = Self {
-            authority,
+            authority: Authority::new(rules, accounts),
             clock,
             connections: Connections::default(),
             alarms,
             vhosts: DashMap::new(),
+            seats: Arc::default(),
+            administration: Mutex::default(),
             foundation,
             connection_ids: AtomicU64::new(0),
             paging: None,
         };
-        broker.add_vhost(Name::from(DEFAULT_VHOST));
+        for (name, definition) in std::mem::take(&mut defined.vhosts) {
+            broker.add_vhost(name, definition);
+        }
         broker
-    }
-
-    fn add_vhost(&self, name: Name) {
-        self.vhosts.insert(name.clone(), Vhost::new(name, self.foundation.clone()));
     }
 
     /// Notes that the end is an orderly one; everything recorded must be on disk.
@@ -177,18 +200,6 @@ impl Broker {
         if let Some(definitions) = &self.foundation.definitions {
             definitions.flush().await;
         }
-    }
-
-    /// The virtual host of this name.
-    pub fn vhost(&self, name: &str) -> Option<Arc<Vhost>> {
-        self.vhosts.get(name).map(|vhost| Arc::clone(&vhost))
-    }
-
-    /// All virtual hosts, by name.
-    pub fn vhosts(&self) -> Vec<Arc<Vhost>> {
-        let mut vhosts: Vec<_> = self.vhosts.iter().map(|vhost| Arc::clone(&vhost)).collect();
-        vhosts.sort_unstable_by(|one, other| one.name.cmp(&other.name));
-        vhosts
     }
 
     /// A number for a new connection.

@@ -45,10 +45,6 @@ impl Broker {
         Ok(())
     }
 
-    fn known_vhost(&self, name: &Name) -> io::Result<Arc<Vhost>> {
-        self.vhost(name.as_str()).ok_or_else(|| unknown(format_args!("virtual host '{name}'")))
-    }
-
     fn restore_queue(
         &self,
         vhost: &Vhost,

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use lepus_protocol::ReplyCode;
 use parking_lot::Mutex;
 
 use super::exchange::Exchange;
 use super::journal::{Journal, LogPosition};
+use super::seats::{ChannelSeat, Seat};
 use super::vhost::{ENTITIES_MAX, Topology, Vhost};
-use crate::auth::{Access, Resource, User};
-use crate::exception::ChannelException;
+use crate::auth::{Access, Accounts, Resource, Rights, User};
+use crate::exception::{ChannelException, ConnectionException};
 use crate::id::ConnectionId;
 use crate::metadata::Position;
 use crate::name::Name;
@@ -26,6 +28,11 @@ pub struct Session {
     pub user: Arc<User>,
     /// The connection: owner of exclusive queues.
     pub connection: ConnectionId,
+    accounts: Arc<Accounts>,
+    /// What the user may do, as it was when last asked for.
+    rights: Mutex<Rights>,
+    /// The place among the connections of the user and the virtual host.
+    seat: Option<Seat>,
     /// The last durable change that an answer of this session depends on.
     awaited: Mutex<Position>,
     /// The last place in the log that an answer of this session depends on.
@@ -33,9 +40,66 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session of `user` in `vhost`.
-    pub fn new(vhost: Arc<Vhost>, user: Arc<User>, connection: ConnectionId) -> Self {
-        Self { vhost, user, connection, awaited: Mutex::default(), awaited_log: Mutex::default() }
+    /// A session of `user` in a virtual host, where the connection has a place; who works without one needs none.
+    pub fn new(
+        (vhost, seat): (Arc<Vhost>, Option<Seat>),
+        user: Arc<User>,
+        accounts: Arc<Accounts>,
+        connection: ConnectionId,
+    ) -> Self {
+        Self {
+            vhost,
+            user,
+            connection,
+            accounts,
+            rights: Mutex::default(),
+            seat,
+            awaited: Mutex::default(),
+            awaited_log: Mutex::default(),
+        }
+    }
+
+    /// A place for one more channel.
+    ///
+    /// # Errors
+    /// 530 if the user has as many as there may be (RabbitMQ's text).
+    pub fn open_channel(&self) -> Result<ChannelSeat, ConnectionException> {
+        let Some(seat) = &self.seat else { return Ok(ChannelSeat::default()) };
+        let user = &self.user.name;
+        let limit = self.accounts.user_limits(user.as_str()).max_channels;
+        seat.channel(limit).map_err(|limit| {
+            let text = format_args!(
+                "number of channels opened for user '{user}' has reached the maximum allowed user limit of ({limit})"
+            );
+            ConnectionException::new(ReplyCode::NOT_ALLOWED, text)
+        })
+    }
+
+    /// What the user may do now.
+    fn rights(&self) -> Rights {
+        let mut rights = self.rights.lock();
+        if rights.generation != self.accounts.generation() {
+            *rights = self.accounts.rights(&self.user.name, &self.vhost.name);
+        }
+        rights.clone()
+    }
+
+    /// Whether the user may say that a message is another's.
+    pub fn is_impersonator(&self) -> bool {
+        self.rights().impersonator
+    }
+
+    /// 403 unless the user may use the resource so.
+    fn check(&self, access: Access, resource: Resource<'_>) -> Result<(), ChannelException> {
+        let grant = self.rights().grant;
+        if grant.is_some_and(|grant| grant.permits(access, resource.name().as_str())) {
+            return Ok(());
+        }
+        Err(ChannelException::access_refused(format_args!(
+            "{access} access to {} refused for user '{}'",
+            resource.in_vhost(&self.vhost.name),
+            self.user.name
+        )))
     }
 
     /// What has just been done, or found done, may not be answered before it is on disk.
@@ -85,16 +149,16 @@ impl Session {
 
     /// Checks a permission on a queue.
     pub(super) fn check_queue(&self, access: Access, queue: &Name) -> Result<(), ChannelException> {
-        self.user.check(access, &self.vhost.name, Resource::Queue(queue))
+        self.check(access, Resource::Queue(queue))
     }
 
     /// Checks a permission on an exchange.
     pub(super) fn check_exchange(&self, access: Access, exchange: &Name) -> Result<(), ChannelException> {
         if exchange.is_empty() {
             let exchange = Name::from(DEFAULT_EXCHANGE_RESOURCE);
-            return self.user.check(access, &self.vhost.name, Resource::Exchange(&exchange));
+            return self.check(access, Resource::Exchange(&exchange));
         }
-        self.user.check(access, &self.vhost.name, Resource::Exchange(exchange))
+        self.check(access, Resource::Exchange(exchange))
     }
 
     /// The queue of this name, if this connection may use it.

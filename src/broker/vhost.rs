@@ -11,7 +11,7 @@ use std::sync::{Arc, Weak};
 use ahash::RandomState;
 use dashmap::DashMap;
 use lepus_protocol::FieldTable;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::alarm::Alarms;
 use super::exchange::{Destination, Exchange, ExchangeOptions};
@@ -24,7 +24,7 @@ use crate::exchange::{BindError, Binding, ExchangeType, HistoryBudget};
 use crate::id::{ConnectionId, EntityId};
 use crate::message::Message;
 use crate::metadata::{
-    BindingDefinition, Change, Definitions, ExchangeDefinition, Position, QueueDefinition,
+    BindingDefinition, Change, Definitions, ExchangeDefinition, Position, QueueDefinition, VhostDefinition,
 };
 use crate::name::Name;
 use crate::queue::{Counts, Deleted, Home, Queue, QueueOptions, Seq};
@@ -63,6 +63,7 @@ pub struct Vhost {
     /// Whether the firehose is on.
     pub(super) tracing: AtomicBool,
     host: Arc<Surroundings>,
+    pub(super) definition: RwLock<VhostDefinition>,
 }
 
 /// What is needed to take things away again. Its lock is the right to change the maps and routers.
@@ -74,6 +75,8 @@ pub(super) struct Topology {
     exclusive: HashMap<ConnectionId, HashMap<EntityId, Arc<Queue>>>,
     /// The last change to what is durable.
     last_change: Position,
+    /// The virtual host has been deleted: nothing about it is recorded any more.
+    pub(super) is_closed: bool,
 }
 
 /// What virtual hosts share.
@@ -91,7 +94,7 @@ pub(super) struct Foundation {
 
 impl Vhost {
     /// A virtual host with the exchanges that every one has.
-    pub(super) fn new(name: Name, foundation: Foundation) -> Arc<Self> {
+    pub(super) fn new(name: Name, definition: VhostDefinition, foundation: Foundation) -> Arc<Self> {
         let Foundation { timers, alarms, definitions, journal, pager, ids, histories } = foundation;
         let vhost = Arc::new_cyclic(|vhost| Self {
             name,
@@ -104,6 +107,7 @@ impl Vhost {
             histories,
             tracing: AtomicBool::new(false),
             host: Arc::new(Surroundings { vhost: Weak::clone(vhost), timers, alarms, journal, pager }),
+            definition: RwLock::new(definition),
         });
         if let Some(pager) = &vhost.host.pager {
             pager.add_vhost(Arc::downgrade(&vhost));
@@ -314,7 +318,9 @@ impl Vhost {
     }
 
     fn record(&self, topology: &mut Topology, change: Change) {
-        if let Some(definitions) = &self.definitions {
+        if let Some(definitions) = &self.definitions
+            && !topology.is_closed
+        {
             topology.last_change = definitions.record(change);
         }
     }
@@ -352,7 +358,7 @@ impl Vhost {
     }
 
     /// Deletes exchanges and those that go because of it. A list, not a recursion: chains may be long.
-    fn delete_exchanges(&self, topology: &mut Topology, mut going: Vec<Arc<Exchange>>) {
+    pub(super) fn delete_exchanges(&self, topology: &mut Topology, mut going: Vec<Arc<Exchange>>) {
         while let Some(exchange) = going.pop() {
             let known = self.exchanges.remove_if(&exchange.name, |_, current| current.id == exchange.id);
             if known.is_none() {

@@ -32,7 +32,7 @@ use lepus_protocol::{ChannelId, ContentHeader, DeliveryTag, Method, ReplyCode};
 use tracing::{Span, info_span};
 
 use crate::broker::connections::ConnectionEntry;
-use crate::broker::{LogPosition, Routes, Session};
+use crate::broker::{ChannelSeat, LogPosition, Routes, Session};
 use crate::clock::{Clock, Timestamp};
 use crate::config::ConnectionLimits;
 use crate::exception::{ChannelException, ConnectionException, Exception};
@@ -94,6 +94,8 @@ pub struct Channel {
     exchange_run: Option<ExchangeRun>,
     watch: Arc<Watch>,
     span: Span,
+    /// The place among the channels of the user: free when the channel has gone.
+    _seat: ChannelSeat,
 }
 
 /// What happens to a publish besides being routed.
@@ -108,8 +110,8 @@ enum Mode {
 }
 
 impl Channel {
-    /// Opens channel `id`.
-    pub fn new(id: ChannelId, context: Arc<Context>) -> Self {
+    /// Opens channel `id`, which has a place among those of its user.
+    pub fn new(id: ChannelId, context: Arc<Context>, seat: ChannelSeat) -> Self {
         let outbound = Arc::clone(&context.outbound);
         let deliveries = Arc::new(Deliveries::new(id, context.frame_max, outbound, context.notify_cancel));
         let watch = Watch::new(Arc::clone(&deliveries), context.clock.now());
@@ -131,6 +133,7 @@ impl Channel {
             exchange_run: None,
             watch,
             span: info_span!("channel", %id),
+            _seat: seat,
         }
     }
 

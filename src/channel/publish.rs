@@ -210,7 +210,7 @@ impl Channel {
     fn check_user_id(&self, properties: &Properties<'_>) -> Result<(), ChannelException> {
         let user = &self.context.session.user;
         match properties.user_id {
-            Some(claimed) if claimed != *user.name.as_str() && !user.impersonator => {
+            Some(claimed) if claimed != *user.name.as_str() && !self.context.session.is_impersonator() => {
                 Err(ChannelException::precondition_failed(format_args!(
                     "user_id property set to '{claimed}' but authenticated user was '{}'",
                     user.name

@@ -27,13 +27,16 @@ use std::time::Duration;
 pub use log_filter::LogFilter;
 use setting::{Field, Section, settings};
 pub use tls::{ClientVerification, LoginFrom, SanType, TlsSettings, TlsVersion};
-use value::choices;
+use value::{Secret, choices};
 
 /// The port of AMQP (§1.4.1).
 const AMQP_PORT: u16 = 5672;
 
 /// The port of RabbitMQ's management API.
 const MANAGEMENT_PORT: u16 = 15672;
+
+/// RabbitMQ's default user and its password.
+const GUEST: &str = "guest";
 
 /// The version that RabbitMQ's clients choose semantics by.
 pub const COMPATIBLE_VERSION: &str = "4.0.5";
@@ -66,6 +69,18 @@ settings! {
 
         /// Let SASL ANONYMOUS log in as guest, from loopback only.
         anonymous: bool = true;
+
+        /// Users who may only connect from the machine itself.
+        loopback_users: Vec<String> = vec![GUEST.to_owned()];
+
+        /// The first user of a new data directory, who may do everything. Later it changes nothing.
+        default_user: String = GUEST.to_owned();
+
+        /// The first user's password.
+        default_pass: Secret = Secret(GUEST.to_owned()), secret;
+
+        /// The first virtual host of a new data directory.
+        default_vhost: String = "/".to_owned();
 
         /// Octets of messages held in memory above which publishers are blocked.
         memory_limit: u64 = 1024 * 1024 * 1024, octets, reloads;

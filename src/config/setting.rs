@@ -58,7 +58,6 @@ impl Meta {
     }
 
     /// The value is not shown.
-    #[expect(dead_code, reason = "no setting is a secret yet")]
     pub(super) const fn secret(self) -> Self {
         Self { secret: true, ..self }
     }

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::handshake::{Handshake, Opened, Refusal, Step, Terms, start};
 use super::input::Input;
 use super::{CLOSE_OK_TIMEOUT, Settings};
+use crate::auth::Arrival;
 use crate::config::ConnectionLimits;
 use crate::exception::ConnectionException;
 
@@ -71,7 +72,7 @@ where
         limits,
         identity: settings.identity,
         rabbitmq_version: &settings.rabbitmq_version,
-        peer: peer.ip(),
+        arrival: Arrival { address: peer.ip(), certified: None },
     };
     let handshake = shake_hands(input, writer, &terms);
     let result = tokio::select! {
@@ -101,10 +102,15 @@ where
     let mut state = Handshake::Started;
     loop {
         match next_step(state, input, terms).await? {
-            Step::Continue(next, answer) => {
-                if let Some(answer) = answer {
-                    send(writer, &answer).await?;
-                }
+            Step::Continue(next) => state = next,
+            Step::Check(claim, introduction) => {
+                let authority = &terms.broker.authority;
+                let login = authority.login(claim, terms.arrival.address, terms.broker.clock.now()).await;
+                let checked = introduction.checked(login, terms.limits);
+                // RabbitMQ blames nothing for a login that is refused.
+                let refused = |refusal| Failed::Refused(refusal, ClassId::NONE, MethodId::NONE);
+                let (next, tune) = checked.map_err(refused)?;
+                send(writer, &tune).await?;
                 state = next;
             }
             Step::Done(opened) => {

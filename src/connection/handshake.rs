@@ -1,20 +1,19 @@
 //! From the protocol header to an open connection (§1.4, §2.2.4), without I/O.
 //!
 //! ```text
-//!   client: protocol header                                 start-ok           tune-ok   open
-//!   server:                  start (or 8 octets, close)               tune                     open-ok
-//!   state:                   Started                  ----> Proposed    ----> Tuned     ----> Opened
+//!   client: protocol header                                 start-ok               tune-ok   open
+//!   server:                  start (or 8 octets, close)               check, tune                  open-ok
+//!   state:                   Started                  ---->               Proposed ---> Tuned ---> Opened
 //! ```
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use lepus_protocol::frame::FRAME_MAX_MIN;
 use lepus_protocol::method::connection::{self, Method as ConnectionMethod};
-use lepus_protocol::{FieldTable, FieldValue, Method, ReplyCode, ShortStr};
+use lepus_protocol::{FieldTable, FieldValue, Method, ReplyCode, ShortStr, ShortString};
 
-use crate::auth::{LoginError, User};
-use crate::broker::{Broker, Vhost};
+use crate::auth::{Arrival, Claim, LoginError, User};
+use crate::broker::{Broker, Seat, Vhost};
 use crate::config::{ConnectionLimits, Identity};
 use crate::exception::ConnectionException;
 use crate::name::Name;
@@ -39,7 +38,14 @@ pub(super) struct Terms<'a> {
     pub(super) limits: &'a ConnectionLimits,
     pub(super) identity: Identity,
     pub(super) rabbitmq_version: &'a str,
-    pub(super) peer: IpAddr,
+    pub(super) arrival: Arrival,
+}
+
+/// What the client said of itself, until it is known who it is.
+#[derive(Debug)]
+pub(super) struct Introduction {
+    mechanism: ShortString,
+    properties: FieldTable,
 }
 
 /// What is expected next.
@@ -77,13 +83,16 @@ pub(super) struct Opened {
     pub(super) client: Client,
     pub(super) tuning: Tuning,
     pub(super) vhost: Arc<Vhost>,
+    pub(super) seat: Seat,
 }
 
 /// What follows from a method.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// Send the answer, if there is one, and go on.
-    Continue(Handshake, Option<Method<'static>>),
+    /// Go on.
+    Continue(Handshake),
+    /// Check who the client is, then ask [`Introduction::checked`].
+    Check(Claim, Introduction),
     /// The connection may be used once open-ok is sent.
     Done(Opened),
 }
@@ -103,7 +112,7 @@ pub(super) fn start(terms: &Terms<'_>) -> Method<'static> {
         version_major: 0,
         version_minor: 9,
         server_properties: server_properties(terms),
-        mechanisms: terms.broker.authority.mechanisms().as_bytes(),
+        mechanisms: terms.broker.authority.mechanisms(terms.arrival.certified.is_some()).as_bytes(),
         locales: b"en_US",
     })
 }
@@ -136,11 +145,12 @@ impl Handshake {
             (Self::Started, ConnectionMethod::StartOk(start_ok)) => on_start_ok(start_ok, terms),
             (Self::Proposed { client }, ConnectionMethod::TuneOk(tune_ok)) => {
                 let tuning = agree(&tune_ok, terms.limits)?;
-                Ok(Step::Continue(Self::Tuned { client, tuning }, None))
+                Ok(Step::Continue(Self::Tuned { client, tuning }))
             }
             (Self::Tuned { client, tuning }, ConnectionMethod::Open(open)) => {
-                let vhost = find_vhost(&open, &client, terms)?;
-                Ok(Step::Done(Opened { client, tuning, vhost }))
+                let vhost = open.virtual_host.to_string();
+                let (vhost, seat) = terms.broker.admit(&client.user, &vhost)?;
+                Ok(Step::Done(Opened { client, tuning, vhost, seat }))
             }
             (_, _) => {
                 Err(ConnectionException::new(ReplyCode::COMMAND_INVALID, "unimplemented method").into())
@@ -150,21 +160,33 @@ impl Handshake {
 }
 
 fn on_start_ok(start_ok: connection::StartOk<'_>, terms: &Terms<'_>) -> Result<Step, Refusal> {
-    let login = terms.broker.authority.login(start_ok.mechanism, start_ok.response, terms.peer);
-    let user = login.map_err(|error| refuse_login(&error, &start_ok))?;
-    let limits = terms.limits;
-    let tune = Method::from(connection::Tune {
-        channel_max: limits.channel_max,
-        frame_max: limits.frame_max,
-        heartbeat: limits.heartbeat,
-    });
-    let mechanism = start_ok.mechanism.to_string();
-    let client = Client { user, properties: start_ok.client_properties, mechanism };
-    Ok(Step::Continue(Handshake::Proposed { client }, Some(tune)))
+    let connection::StartOk { client_properties: properties, mechanism, response, .. } = start_ok;
+    match terms.broker.authority.claim(mechanism, response, &terms.arrival) {
+        Ok(claim) => Ok(Step::Check(claim, Introduction { mechanism: mechanism.to_owned(), properties })),
+        Err(error) => Err(refuse_login(&error, mechanism, &properties)),
+    }
 }
 
-fn refuse_login(error: &LoginError, start_ok: &connection::StartOk<'_>) -> Refusal {
-    let mechanism = start_ok.mechanism;
+impl Introduction {
+    /// The claim was true, or was not. Returns what follows and the answer.
+    pub(super) fn checked(
+        self,
+        login: Result<Arc<User>, LoginError>,
+        limits: &ConnectionLimits,
+    ) -> Result<(Handshake, Method<'static>), Refusal> {
+        let Self { mechanism, properties } = self;
+        let user = login.map_err(|error| refuse_login(&error, mechanism.as_short_str(), &properties))?;
+        let tune = Method::from(connection::Tune {
+            channel_max: limits.channel_max,
+            frame_max: limits.frame_max,
+            heartbeat: limits.heartbeat,
+        });
+        let client = Client { user, properties, mechanism: mechanism.to_string() };
+        Ok((Handshake::Proposed { client }, tune))
+    }
+}
+
+fn refuse_login(error: &LoginError, mechanism: ShortStr<'_>, properties: &FieldTable) -> Refusal {
     match error {
         LoginError::UnknownMechanism => Refusal::Exception(ConnectionException::new(
             ReplyCode::COMMAND_INVALID,
@@ -172,7 +194,7 @@ fn refuse_login(error: &LoginError, start_ok: &connection::StartOk<'_>) -> Refus
         )),
         LoginError::Refused(reason) => {
             tracing::warn!(%mechanism, reason, "login refused");
-            if has_capability(&start_ok.client_properties, "authentication_failure_close") {
+            if has_capability(properties, "authentication_failure_close") {
                 Refusal::Exception(ConnectionException::new(
                     ReplyCode::ACCESS_REFUSED,
                     format_args!(
@@ -215,22 +237,6 @@ fn check_limit(field: &str, client: u32, min: u32, max: u32) -> Result<(), Refus
     let detail = if field == "channel_max" && client == 0 { " (no limit)" } else { "" };
     let text = format!("negotiated {field} = {client}{detail} is {than} allowed value ({bound})");
     Err(ConnectionException::new(ReplyCode::NOT_ALLOWED, text).into())
-}
-
-fn find_vhost(
-    open: &connection::Open<'_>,
-    client: &Client,
-    terms: &Terms<'_>,
-) -> Result<Arc<Vhost>, Refusal> {
-    let not_allowed = |text: String| Refusal::from(ConnectionException::new(ReplyCode::NOT_ALLOWED, text));
-    let name = open.virtual_host;
-    let vhost = name.as_str().and_then(|name| terms.broker.vhost(name));
-    let vhost = vhost.ok_or_else(|| not_allowed(format!("vhost {name} not found")))?;
-    if !client.user.may_open(&vhost.name) {
-        let user = &client.user.name;
-        return Err(not_allowed(format!("access to vhost '{}' refused for user '{user}'", vhost.name)));
-    }
-    Ok(vhost)
 }
 
 impl Client {

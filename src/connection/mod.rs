@@ -169,17 +169,23 @@ impl Connection {
         let facts = facts(&opened, ends, settings.broker.clock.now());
         let entry = settings.broker.connections.enter(id, facts, Arc::clone(&outbound));
         let capability = |name| has_capability(&opened.client.properties, name);
+        let notify_cancel = capability("consumer_cancel_notify");
+        let notify_blocked = capability("connection.blocked");
         let context = Context {
-            session: Session::new(opened.vhost, Arc::clone(&opened.client.user), id),
+            session: Session::new(
+                (opened.vhost, Some(opened.seat)),
+                opened.client.user,
+                Arc::clone(&settings.broker.authority.accounts),
+                id,
+            ),
             entry,
             outbound: Arc::clone(&outbound),
             frame_max: opened.tuning.frame_max,
             clock: settings.broker.clock,
             limits: Arc::clone(limits),
             holdings: Holdings::new(limits.message_size_max),
-            notify_cancel: capability("consumer_cancel_notify"),
+            notify_cancel,
         };
-        let notify_blocked = capability("connection.blocked");
         Self {
             settings,
             context: Arc::new(context),

@@ -72,7 +72,7 @@ impl Api {
     /// The virtual host of this name, if the caller may look into it.
     pub(super) fn visible_vhost(&self, caller: &Caller, name: &str) -> Result<Arc<Vhost>, Refusal> {
         let vhost = self.broker.vhost(name).ok_or_else(Refusal::not_found)?;
-        if caller.has(Tag::Monitoring) || caller.user.may_open(&vhost.name) {
+        if caller.has(Tag::Monitoring) || self.may_open(caller, &vhost) {
             return Ok(vhost);
         }
         Err(Refusal::forbidden("User not authorised to access virtual host"))
@@ -84,17 +84,22 @@ impl Api {
             return Ok(vec![self.visible_vhost(caller, name)?]);
         }
         let mut vhosts = self.broker.vhosts();
-        vhosts.retain(|vhost| caller.has(Tag::Monitoring) || caller.user.may_open(&vhost.name));
+        vhosts.retain(|vhost| caller.has(Tag::Monitoring) || self.may_open(caller, vhost));
         Ok(vhosts)
     }
 
     /// A session of the caller: what it does there is checked as for any client.
     pub(super) fn session(&self, caller: &Caller, vhost: &str) -> Result<Session, Refusal> {
         let vhost = self.broker.vhost(vhost).ok_or_else(Refusal::not_found)?;
-        if !caller.user.may_open(&vhost.name) {
+        if !self.may_open(caller, &vhost) {
             return Err(Refusal::forbidden("User not authorised to access virtual host"));
         }
-        Ok(Session::new(vhost, Arc::clone(&caller.user), NO_CONNECTION))
+        let accounts = Arc::clone(&self.broker.authority.accounts);
+        Ok(Session::new((vhost, None), Arc::clone(&caller.user), accounts, NO_CONNECTION))
+    }
+
+    fn may_open(&self, caller: &Caller, vhost: &Vhost) -> bool {
+        self.broker.authority.accounts.may_open(&caller.user.name, &vhost.name)
     }
 
     pub(super) fn now(&self) -> Timestamp {

@@ -8,11 +8,10 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use lepus_protocol::ShortStr;
 
 use super::api::Api;
 use super::refusal::Refusal;
-use crate::auth::User;
+use crate::auth::{Claim, User};
 
 /// Where a request comes from.
 #[derive(Clone, Copy, Debug)]
@@ -44,20 +43,21 @@ impl FromRequestParts<Arc<Api>> for Caller {
             return Err(Refusal::internal("a request from nowhere"));
         };
         let header = parts.headers.get(AUTHORIZATION).and_then(|header| header.to_str().ok());
-        let response = header.and_then(sasl_plain).ok_or_else(|| Refusal::unknown_caller("Login failed"))?;
-        let login = api.broker.authority.login(ShortStr::truncated("PLAIN"), &response, peer.ip());
-        let user = login.map_err(|error| {
+        let claim = header.and_then(basic).ok_or_else(|| Refusal::unknown_caller("Login failed"))?;
+        let authority = &api.broker.authority;
+        let user = authority.login(claim, peer.ip(), api.now()).await.map_err(|error| {
             tracing::info!(%peer, ?error, "login to the management API refused");
             Refusal::unknown_caller("Login failed")
         })?;
-        let caller = Self { tags: vec!["administrator".to_owned()], user };
+        let tags = authority.accounts.user(user.name.as_str()).map(|user| user.tags).unwrap_or_default();
+        let caller = Self { tags, user };
         caller.need(Tag::Management)?;
         Ok(caller)
     }
 }
 
-/// The credentials of a header `Basic ...` in the form of SASL PLAIN.
-fn sasl_plain(header: &str) -> Option<Vec<u8>> {
+/// Who a header `Basic ...` says that it is (RFC 7617).
+fn basic(header: &str) -> Option<Claim> {
     let (scheme, credentials) = header.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
@@ -65,7 +65,8 @@ fn sasl_plain(header: &str) -> Option<Vec<u8>> {
     let decoded = STANDARD.decode(credentials.trim()).ok()?;
     let colon = decoded.iter().position(|octet| *octet == b':')?;
     let (user, password) = (decoded.get(..colon)?, decoded.get(colon + 1..)?);
-    Some([b"\0".as_slice(), user, b"\0", password].concat())
+    let user = String::from_utf8(user.to_vec()).ok()?;
+    Some(Claim::Password { user, password: password.to_vec() })
 }
 
 impl Caller {
@@ -114,11 +115,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn basic_credentials_become_sasl_plain() {
-        assert_eq!(sasl_plain("Basic Z3Vlc3Q6Z3U6ZXN0").unwrap(), b"\0guest\0gu:est");
-        assert_eq!(sasl_plain("basic OnA=").unwrap(), b"\0\0p");
+    fn basic_credentials_are_a_name_and_a_password() {
+        let claim = |user: &str, password: &[u8]| Claim::Password {
+            user: user.to_owned(),
+            password: password.to_vec(),
+        };
+        assert_eq!(basic("Basic Z3Vlc3Q6Z3U6ZXN0").unwrap(), claim("guest", b"gu:est"));
+        assert_eq!(basic("basic OnA=").unwrap(), claim("", b"p"));
         for header in ["", "Basic", "Basic !!", "Basic Z3Vlc3Q=", "Bearer Z3Vlc3Q6Z3Vlc3Q="] {
-            assert!(sasl_plain(header).is_none(), "{header}");
+            assert!(basic(header).is_none(), "{header}");
         }
     }
 }

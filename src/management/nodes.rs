@@ -83,7 +83,7 @@ fn check_name(api: &Api, path: &Segments) -> Result<(), Refusal> {
 fn node(api: &Api) -> Node<'_> {
     let process = Process::ask(api.node.data_dir.as_deref());
     let raised = *api.broker.alarms.subscribe().borrow();
-    let mechanisms = api.broker.authority.mechanisms();
+    let mechanisms = api.broker.authority.mechanisms(false);
     let mechanism = |name: &str| AuthMechanism { name: name.to_owned(), description: "", enabled: true };
     let version = api.node.rabbitmq_version.as_str();
     let application = |name, description| Application { name, description, version };

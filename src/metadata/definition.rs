@@ -5,6 +5,7 @@
 
 use lepus_protocol::{FieldTable, FieldValue};
 
+use super::access::{PermissionDefinition, TopicPermissionDefinition, UserDefinition, VhostDefinition};
 use crate::id::EntityId;
 use crate::name::Name;
 
@@ -71,6 +72,22 @@ pub enum Change {
     PutBinding(Name, BindingDefinition),
     /// A binding is gone.
     DeleteBinding(Name, BindingDefinition),
+    /// A virtual host was made or changed.
+    PutVhost(Name, VhostDefinition),
+    /// A virtual host is gone with everything in it and all permissions for it.
+    DeleteVhost(Name),
+    /// A user was made or changed.
+    PutUser(Name, UserDefinition),
+    /// A user is gone with all permissions.
+    DeleteUser(Name),
+    /// A user may do something in a virtual host: host, user.
+    PutPermission(Name, Name, PermissionDefinition),
+    /// A user may do nothing in a virtual host any more.
+    DeletePermission(Name, Name),
+    /// A user is restricted at a topic exchange: virtual host, user, exchange.
+    PutTopicPermission(Name, Name, Name, TopicPermissionDefinition),
+    /// The restriction is gone.
+    DeleteTopicPermission(Name, Name, Name),
 }
 
 impl QueueDefinition {
@@ -141,7 +158,7 @@ impl BindingDefinition {
     }
 }
 
-fn encode(table: &FieldTable) -> Vec<u8> {
+pub(super) fn encode(table: &FieldTable) -> Vec<u8> {
     let mut raw = Vec::new();
     table.encode(&mut raw);
     raw

@@ -1,4 +1,4 @@
-//! Definitions: what was declared as durable, so that it is there after a restart.
+//! Definitions: what was declared as durable, and who may do what, so that it is there after a restart.
 //!
 //! ```text
 //!   declare, bind, delete -> record(change) -> one thread: all changes that wait, one transaction, one fsync
@@ -9,8 +9,10 @@
 //! Whoever answers a client waits for the position first: what was answered is on disk. Changes that come while a
 //! transaction is being written share the next one, so that pipelined declares cost one fsync for all of them.
 
+mod access;
 mod definition;
 mod store;
+mod tables;
 
 use std::io;
 use std::path::Path;
@@ -20,6 +22,10 @@ use std::thread::JoinHandle;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
 
+pub use access::{
+    PasswordDefinition, PermissionDefinition, TopicPermissionDefinition, UserDefinition, UserLimits,
+    VhostDefinition, VhostLimits, is_reached,
+};
 pub use definition::{BindingDefinition, Change, DestinationKind, ExchangeDefinition, QueueDefinition};
 pub use store::Recovered;
 use store::Store;
@@ -27,7 +33,7 @@ use store::Store;
 /// Changes that wait for the disk before those who make more must wait: a flood of declares is held back here.
 const CHANGES_WAITING_MAX: usize = 65_536;
 
-/// How many changes were recorded up to some point: larger is later.
+/// How often something was recorded up to some point: larger is later.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position(u64);
 
@@ -86,12 +92,20 @@ impl Definitions {
 
     /// Records a change. The order of calls is the order on disk.
     pub fn record(&self, change: Change) -> Position {
+        self.record_all([change])
+    }
+
+    /// Records changes of which all hold after a crash, or none.
+    pub fn record_all(&self, changes: impl IntoIterator<Item = Change>) -> Position {
         let mut pending = self.shared.pending.lock();
         while pending.changes.len() >= CHANGES_WAITING_MAX {
             self.shared.written.wait(&mut pending);
         }
-        pending.changes.push(change);
-        pending.position.0 += 1;
+        let before = pending.changes.len();
+        pending.changes.extend(changes);
+        if pending.changes.len() > before {
+            pending.position.0 += 1;
+        }
         let position = pending.position;
         drop(pending);
         self.shared.changed.notify_one();

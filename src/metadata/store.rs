@@ -5,32 +5,27 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use redb::{
-    Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition, WriteTransaction,
+    Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, StorageError, WriteTransaction,
 };
 
+use super::access::{PermissionDefinition, TopicPermissionDefinition, UserDefinition, VhostDefinition};
 use super::definition::{BindingDefinition, Change, ExchangeDefinition, QueueDefinition};
+use super::tables::{
+    BINDINGS, ByName, EXCHANGES, NEXT_ID_KEY, NUMBERS, Named, PERMISSIONS, QUEUES, TOPIC_PERMISSIONS, Tables,
+    USERS, VHOSTS,
+};
 use crate::name::Name;
 
 const FILE: &str = "definitions.redb";
 
 /// The format that this release writes and the latest that it reads.
-const FORMAT: u64 = 1;
-
-/// By virtual host and name.
-type Named = TableDefinition<'static, (&'static str, &'static str), &'static [u8]>;
-
-const QUEUES: Named = TableDefinition::new("queues");
-const EXCHANGES: Named = TableDefinition::new("exchanges");
-/// By virtual host and everything that a binding is.
-const BINDINGS: TableDefinition<'static, (&'static str, &'static [u8]), ()> =
-    TableDefinition::new("bindings");
-const NUMBERS: TableDefinition<'static, &'static str, u64> = TableDefinition::new("numbers");
+///
+/// 1: exchanges, queues, bindings. 2: virtual hosts, users and permissions too, which a release that knows only 1 would
+/// not heed.
+const FORMAT: u64 = 2;
 
 /// In `NUMBERS`: the format of the file.
 const FORMAT_KEY: &str = "format";
-/// In `NUMBERS`: an identity greater than any that was given to a queue.
-const NEXT_ID_KEY: &str = "next_id";
-
 /// All definitions, for a start.
 #[derive(Debug, Default)]
 pub struct Recovered {
@@ -40,6 +35,14 @@ pub struct Recovered {
     pub queues: Vec<(Name, Name, QueueDefinition)>,
     /// Virtual host, definition.
     pub bindings: Vec<(Name, BindingDefinition)>,
+    /// Name, definition.
+    pub vhosts: Vec<(Name, VhostDefinition)>,
+    /// Name, definition.
+    pub users: Vec<(Name, UserDefinition)>,
+    /// Virtual host, user, definition.
+    pub permissions: Vec<(Name, Name, PermissionDefinition)>,
+    /// Virtual host, user, exchange, definition.
+    pub topic_permissions: Vec<(Name, Name, Name, TopicPermissionDefinition)>,
     /// An identity greater than any that was given before.
     pub next_id: u64,
 }
@@ -88,13 +91,11 @@ impl Store {
         let format = self.in_transaction(|transaction| {
             let mut numbers = transaction.open_table(NUMBERS)?;
             let found = numbers.get(FORMAT_KEY)?.map(|format| format.value());
-            if found.is_none() {
-                numbers.insert(FORMAT_KEY, FORMAT)?;
-            }
-            transaction.open_table(QUEUES)?;
-            transaction.open_table(EXCHANGES)?;
-            transaction.open_table(BINDINGS)?;
-            Ok(found.unwrap_or(FORMAT))
+            let format = found.unwrap_or(FORMAT).max(FORMAT);
+            numbers.insert(FORMAT_KEY, format)?;
+            drop(numbers);
+            Tables::open(transaction)?;
+            Ok(format)
         })?;
         if format > FORMAT {
             let reason =
@@ -110,12 +111,7 @@ impl Store {
     /// Writes changes in order, all or none, and waits for the disk.
     pub(super) fn write(&self, changes: &[Change]) -> io::Result<()> {
         self.in_transaction(|transaction| {
-            let mut tables = Tables {
-                queues: transaction.open_table(QUEUES)?,
-                exchanges: transaction.open_table(EXCHANGES)?,
-                bindings: transaction.open_table(BINDINGS)?,
-                numbers: transaction.open_table(NUMBERS)?,
-            };
+            let mut tables = Tables::open(transaction)?;
             changes.iter().try_for_each(|change| tables.apply(change))
         })
     }
@@ -145,23 +141,20 @@ impl Store {
     fn read(&self) -> Result<Option<Recovered>, redb::Error> {
         let transaction = self.database.begin_read()?;
         let mut recovered = Recovered::default();
-        for row in transaction.open_table(QUEUES)?.iter()? {
-            let (key, value) = row?;
-            let (vhost, name) = key.value();
-            let Some(definition) = QueueDefinition::decode(value.value()) else { return Ok(None) };
-            recovered.queues.push((vhost.into(), name.into(), definition));
-        }
-        for row in transaction.open_table(EXCHANGES)?.iter()? {
-            let (key, value) = row?;
-            let (vhost, name) = key.value();
-            let Some(definition) = ExchangeDefinition::decode(value.value()) else { return Ok(None) };
-            recovered.exchanges.push((vhost.into(), name.into(), definition));
-        }
-        for row in transaction.open_table(BINDINGS)?.iter()? {
-            let (key, _) = row?;
-            let (vhost, raw) = key.value();
-            let Some(definition) = BindingDefinition::decode(raw) else { return Ok(None) };
-            recovered.bindings.push((vhost.into(), definition));
+        let understood = read_named(&transaction, QUEUES, QueueDefinition::decode, &mut recovered.queues)?
+            && read_named(&transaction, EXCHANGES, ExchangeDefinition::decode, &mut recovered.exchanges)?
+            && read_bindings(&transaction, &mut recovered.bindings)?
+            && read_by_name(&transaction, VHOSTS, VhostDefinition::decode, &mut recovered.vhosts)?
+            && read_by_name(&transaction, USERS, UserDefinition::decode, &mut recovered.users)?
+            && read_named(
+                &transaction,
+                PERMISSIONS,
+                PermissionDefinition::decode,
+                &mut recovered.permissions,
+            )?
+            && read_topic_permissions(&transaction, &mut recovered.topic_permissions)?;
+        if !understood {
+            return Ok(None);
         }
         let next_id = transaction.open_table(NUMBERS)?.get(NEXT_ID_KEY)?;
         recovered.next_id = next_id.map_or(0, |next| next.value());
@@ -169,41 +162,60 @@ impl Store {
     }
 }
 
-/// The tables of one transaction.
-struct Tables<'t> {
-    queues: redb::Table<'t, (&'static str, &'static str), &'static [u8]>,
-    exchanges: redb::Table<'t, (&'static str, &'static str), &'static [u8]>,
-    bindings: redb::Table<'t, (&'static str, &'static [u8]), ()>,
-    numbers: redb::Table<'t, &'static str, u64>,
+/// Reads a table; `false`: something in it is not understood.
+fn read_named<T>(
+    transaction: &ReadTransaction,
+    table: Named,
+    decode: fn(&[u8]) -> Option<T>,
+    to: &mut Vec<(Name, Name, T)>,
+) -> Result<bool, redb::Error> {
+    for row in transaction.open_table(table)?.iter()? {
+        let (key, value) = row?;
+        let (vhost, name) = key.value();
+        let Some(definition) = decode(value.value()) else { return Ok(false) };
+        to.push((vhost.into(), name.into(), definition));
+    }
+    Ok(true)
 }
 
-impl Tables<'_> {
-    fn apply(&mut self, change: &Change) -> Result<(), redb::Error> {
-        match change {
-            Change::PutQueue(vhost, name, definition) => {
-                self.queues.insert((vhost.as_str(), name.as_str()), definition.encode().as_slice())?;
-                let next = definition.id.get().saturating_add(1);
-                let known = self.numbers.get(NEXT_ID_KEY)?.map_or(0, |next| next.value());
-                self.numbers.insert(NEXT_ID_KEY, next.max(known))?;
-            }
-            Change::DeleteQueue(vhost, name) => {
-                self.queues.remove((vhost.as_str(), name.as_str()))?;
-            }
-            Change::PutExchange(vhost, name, definition) => {
-                self.exchanges.insert((vhost.as_str(), name.as_str()), definition.encode().as_slice())?;
-            }
-            Change::DeleteExchange(vhost, name) => {
-                self.exchanges.remove((vhost.as_str(), name.as_str()))?;
-            }
-            Change::PutBinding(vhost, definition) => {
-                self.bindings.insert((vhost.as_str(), definition.encode().as_slice()), ())?;
-            }
-            Change::DeleteBinding(vhost, definition) => {
-                self.bindings.remove((vhost.as_str(), definition.encode().as_slice()))?;
-            }
-        }
-        Ok(())
+fn read_by_name<T>(
+    transaction: &ReadTransaction,
+    table: ByName,
+    decode: fn(&[u8]) -> Option<T>,
+    to: &mut Vec<(Name, T)>,
+) -> Result<bool, redb::Error> {
+    for row in transaction.open_table(table)?.iter()? {
+        let (name, value) = row?;
+        let Some(definition) = decode(value.value()) else { return Ok(false) };
+        to.push((name.value().into(), definition));
     }
+    Ok(true)
+}
+
+fn read_bindings(
+    transaction: &ReadTransaction,
+    to: &mut Vec<(Name, BindingDefinition)>,
+) -> Result<bool, redb::Error> {
+    for row in transaction.open_table(BINDINGS)?.iter()? {
+        let (key, _) = row?;
+        let (vhost, raw) = key.value();
+        let Some(definition) = BindingDefinition::decode(raw) else { return Ok(false) };
+        to.push((vhost.into(), definition));
+    }
+    Ok(true)
+}
+
+fn read_topic_permissions(
+    transaction: &ReadTransaction,
+    to: &mut Vec<(Name, Name, Name, TopicPermissionDefinition)>,
+) -> Result<bool, redb::Error> {
+    for row in transaction.open_table(TOPIC_PERMISSIONS)?.iter()? {
+        let (key, value) = row?;
+        let (vhost, user, exchange) = key.value();
+        let Some(definition) = TopicPermissionDefinition::decode(value.value()) else { return Ok(false) };
+        to.push((vhost.into(), user.into(), exchange.into(), definition));
+    }
+    Ok(true)
 }
 
 /// Every checksum is verified at the open; without that, damage may be met later, where nobody can refuse it.

@@ -77,6 +77,88 @@ async fn what_was_deleted_stays_deleted_and_its_identity_unused() {
     assert_eq!(recovered.next_id, 8);
 }
 
+fn names(texts: [&str; 3]) -> [Name; 3] {
+    texts.map(Name::from)
+}
+
+#[tokio::test]
+async fn accounts_and_virtual_hosts_are_there_after_a_restart() {
+    let dir = TempDir::new().unwrap();
+    let [host, user, exchange] = names(["shop", "alice", "orders"]);
+    let definition = VhostDefinition {
+        description: "orders and mail".into(),
+        tags: vec!["production".into(), "eu".into()],
+        default_queue_type: Some("quorum".into()),
+        limits: VhostLimits { max_connections: Some(10), max_queues: Some(-1) },
+    };
+    let password = PasswordDefinition { hash: "secret hash".into(), algorithm: "argon2id".into() };
+    let account = UserDefinition {
+        password: Some(password),
+        tags: vec!["management".into()],
+        limits: UserLimits { max_connections: None, max_channels: Some(0) },
+    };
+    let permission = PermissionDefinition { configure: "^a".into(), write: String::new(), read: ".*".into() };
+    let topic = TopicPermissionDefinition { write: "^a\\.".into(), read: ".*".into() };
+    let robot = (Name::from("robot"), UserDefinition::default());
+    let changes = [
+        Change::PutVhost(host.clone(), definition.clone()),
+        Change::PutUser(user.clone(), account.clone()),
+        Change::PutUser(robot.0.clone(), robot.1.clone()),
+        Change::PutPermission(host.clone(), user.clone(), permission.clone()),
+        Change::PutTopicPermission(host.clone(), user.clone(), exchange.clone(), topic.clone()),
+    ];
+    record_all(&dir, changes).await;
+    let recovered = reopen(&dir);
+    assert_eq!(recovered.vhosts, [(host.clone(), definition)]);
+    assert_eq!(recovered.users, [(user.clone(), account), robot]);
+    assert_eq!(recovered.permissions, [(host.clone(), user.clone(), permission)]);
+    assert_eq!(recovered.topic_permissions, [(host, user, exchange, topic)]);
+}
+
+#[tokio::test]
+async fn a_virtual_host_goes_with_all_that_is_in_it_and_nothing_else() {
+    let dir = TempDir::new().unwrap();
+    let mut changes = Vec::new();
+    // One name is the beginning of another, and one follows it in order.
+    for name in ["a", "ab", "b"] {
+        let [host, user, q] = names([name, "u", "q"]);
+        changes.push(Change::PutVhost(host.clone(), VhostDefinition::default()));
+        changes.push(Change::PutQueue(host.clone(), q.clone(), queue(1)));
+        changes.push(Change::PutBinding(host.clone(), binding("k")));
+        changes.push(Change::PutPermission(host.clone(), user.clone(), PermissionDefinition::default()));
+        changes.push(Change::PutTopicPermission(host, user, q, TopicPermissionDefinition::default()));
+    }
+    changes.push(Change::DeleteVhost(Name::from("a")));
+    record_all(&dir, changes).await;
+    let recovered = reopen(&dir);
+    let left = [Name::from("ab"), Name::from("b")];
+    let hosts = |names: Vec<&Name>| assert_eq!(names, left.iter().collect::<Vec<_>>());
+    hosts(recovered.vhosts.iter().map(|(host, _)| host).collect());
+    hosts(recovered.queues.iter().map(|(host, ..)| host).collect());
+    hosts(recovered.bindings.iter().map(|(host, _)| host).collect());
+    hosts(recovered.permissions.iter().map(|(host, ..)| host).collect());
+    hosts(recovered.topic_permissions.iter().map(|(host, ..)| host).collect());
+}
+
+#[tokio::test]
+async fn a_user_goes_with_all_permissions() {
+    let dir = TempDir::new().unwrap();
+    let [host, user, other] = names(["/", "u", "v"]);
+    let mut changes = Vec::new();
+    for user in [&user, &other] {
+        let (permission, topic) = (PermissionDefinition::default(), TopicPermissionDefinition::default());
+        changes.push(Change::PutUser(user.clone(), UserDefinition::default()));
+        changes.push(Change::PutPermission(host.clone(), user.clone(), permission));
+        changes.push(Change::PutTopicPermission(host.clone(), user.clone(), user.clone(), topic));
+    }
+    changes.push(Change::DeleteUser(user));
+    record_all(&dir, changes).await;
+    let recovered = reopen(&dir);
+    assert_eq!(recovered.users.iter().map(|(user, _)| user).collect::<Vec<_>>(), [&other]);
+    assert_eq!(recovered.permissions.iter().map(|(_, user, _)| user).collect::<Vec<_>>(), [&other]);
+    assert_eq!(recovered.topic_permissions.iter().map(|(_, user, ..)| user).collect::<Vec<_>>(), [&other]);
+}
+
 #[test]
 fn what_was_recorded_is_written_before_the_end() {
     let dir = TempDir::new().unwrap();

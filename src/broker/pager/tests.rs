@@ -1,10 +1,10 @@
 use std::path::Path;
 
 use super::*;
-use crate::auth::Authority;
+use crate::auth::LoginRules;
 use crate::broker::journal::Record;
 use crate::broker::publish::give;
-use crate::broker::{Broker, DEFAULT_VHOST, DataDir, MemoryLimits};
+use crate::broker::{Broker, DataDir, FirstUser, MemoryLimits};
 use crate::message::Envelope;
 use crate::name::Name;
 use crate::queue::{
@@ -24,12 +24,13 @@ impl World {
     fn open(dir: &Path) -> Self {
         let memory = MemoryLimits { alarm: u64::MAX, messages: 0 };
         let data = DataDir::open_with(dir, Options { log_file_len: 1 << 20, ..Options::default() }).unwrap();
-        let opened = Broker::assemble(Authority::new(false), Clock::start(), memory, Some(data)).unwrap();
+        let (rules, first) = (LoginRules::default(), FirstUser::default());
+        let opened = Broker::assemble(rules, &first, Clock::start(), memory, Some(data)).unwrap();
         Self { broker: opened.0, pager: opened.1.unwrap() }
     }
 
     fn vhost(&self) -> Arc<Vhost> {
-        self.broker.vhost(DEFAULT_VHOST).unwrap()
+        self.broker.vhost("/").unwrap()
     }
 
     fn declare(&self, name: &str, arguments: FieldTable) -> Arc<Queue> {
