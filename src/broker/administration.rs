@@ -3,7 +3,8 @@
 //!
 //! Look-ups are in [`Accounts`](crate::auth::Accounts), virtual hosts in `vhosts`.
 
-use super::Broker;
+use super::connections::{ConnectionEntry, ConnectionFacts};
+use super::{Broker, Session};
 use crate::auth::{AccountError, PasswordHash};
 use crate::metadata::{
     PasswordDefinition, PermissionDefinition, Position, TopicPermissionDefinition, UserLimits,
@@ -43,15 +44,26 @@ impl Broker {
         Ok(is_new)
     }
 
-    /// Removes a user with all permissions.
+    /// Removes a user with all permissions; the user's connections are closed.
     ///
     /// # Errors
     /// When there is no such user.
     pub async fn delete_user(&self, name: &Name) -> Result<(), AccountError> {
         let position = self.authority.accounts.delete_user(name)?;
         tracing::info!(user = %name, "user deleted");
+        self.connections.close_where(&format!("user '{name}' is deleted"), |facts| facts.user == *name);
         self.durable(position).await;
         Ok(())
+    }
+
+    /// Closes a connection whose user or virtual host went while it came in.
+    pub fn recheck(&self, connection: &ConnectionEntry, session: &Session) {
+        let ConnectionFacts { user, vhost, .. } = &connection.facts;
+        if session.vhost.is_closed() {
+            connection.close(format!("vhost '{vhost}' is deleted"));
+        } else if !self.authority.accounts.has_user(user.as_str()) {
+            connection.close(format!("user '{user}' is deleted"));
+        }
     }
 
     /// Changes a user's limits.

@@ -96,6 +96,11 @@ impl Session {
             }
         }
         self.check_exchange(Access::Read, &bind.source)?;
+        if let Some(topics) = self.topic_grant(&bind.source)
+            && let Some(exchange) = self.vhost.exchange(bind.source.as_str())
+        {
+            self.check_topic(&topics, Access::Read, &exchange, &bind.key)?;
+        }
         if bind.arguments.len() > ARGUMENTS_MAX {
             return Err(ChannelException::precondition_failed(format_args!(
                 "{} binding arguments, at most {ARGUMENTS_MAX} are accepted",

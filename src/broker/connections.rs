@@ -206,6 +206,15 @@ impl Connections {
         self.inner.lock().open.values().map(Arc::clone).collect()
     }
 
+    /// Closes the connections that `which` chooses: their clients are sent connection.close 320 with `reason`.
+    pub fn close_where(&self, reason: &str, which: impl Fn(&ConnectionFacts) -> bool) {
+        for entry in self.list() {
+            if which(&entry.facts) {
+                entry.close(reason.to_owned());
+            }
+        }
+    }
+
     /// How many connections there are.
     pub fn len(&self) -> usize {
         self.inner.lock().open.len()

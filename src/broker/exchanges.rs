@@ -4,7 +4,7 @@ use lepus_protocol::FieldTable;
 
 use super::exchange::{ALTERNATE_EXCHANGE, Exchange, ExchangeOptions};
 use super::session::Session;
-use crate::auth::Access;
+use crate::auth::{Access, Resource};
 use crate::exception::ChannelException;
 use crate::exchange::{ExchangeType, arguments};
 use crate::name::Name;
@@ -109,9 +109,10 @@ impl Session {
     /// Looks an exchange up (exchange.declare with passive).
     ///
     /// # Errors
-    /// 403 for the default exchange, 404 if there is none.
+    /// 403 for the default exchange or without any permission on it, 404 if there is none.
     pub fn find_exchange(&self, name: &Name) -> Result<(), ChannelException> {
         refuse_default(name)?;
+        self.check_any(Resource::Exchange(name))?;
         self.existing_exchange(name).map(drop)
     }
 

@@ -63,7 +63,7 @@ pub use data_dir::DataDir;
 pub use exchanges::ExchangeDeclaration;
 pub use first::FirstUser;
 pub use journal::{Journal, LogPosition, OnDurable};
-pub use publish::Accepted;
+pub use publish::{Accepted, Clearance};
 pub use queues::{DeleteOnly, QueueDeclaration};
 pub use route::Routes;
 pub use seats::{ChannelSeat, Seat};

@@ -6,7 +6,7 @@ use super::exchange::Exchange;
 use super::journal::Record;
 use super::route::{Routes, route};
 use super::session::Session;
-use crate::auth::Access;
+use crate::auth::{Access, TopicGrant};
 use crate::clock::Timestamp;
 use crate::exception::ChannelException;
 use crate::message::Message;
@@ -14,12 +14,19 @@ use crate::name::Name;
 use crate::queue::{Enqueued, Placement};
 
 impl Session {
-    /// The exchange that a publisher names, if it may publish there.
+    /// The exchange that a publisher names, if it may publish there. `clearance` is what was found out for the publish
+    /// before.
     ///
     /// # Errors
     /// 403 without permission or if it is internal, 404 if there is none.
-    pub fn exchange_to_publish(&self, name: &Name) -> Result<Arc<Exchange>, ChannelException> {
-        self.check_exchange(Access::Write, name)?;
+    pub fn exchange_to_publish(
+        &self,
+        name: &Name,
+        clearance: &mut Clearance,
+    ) -> Result<Arc<Exchange>, ChannelException> {
+        if !clearance.holds(name, self.generation()) {
+            *clearance = self.clear(name)?;
+        }
         let exchange = self.existing_exchange(name)?;
         if exchange.options.internal {
             return Err(ChannelException::access_refused(format_args!(
@@ -28,6 +35,29 @@ impl Session {
             )));
         }
         Ok(exchange)
+    }
+
+    /// 403 unless the user may publish to the exchange, also while others change what is permitted.
+    fn clear(&self, exchange: &Name) -> Result<Clearance, ChannelException> {
+        // Read before the check: what changes after it is seen by the next publish.
+        let generation = self.generation();
+        self.check_exchange(Access::Write, exchange)?;
+        let topics = self.topic_grant(exchange);
+        Ok(Clearance { exchange: Some(exchange.clone()), generation, topics })
+    }
+
+    /// Checks the keys of a message for an exchange that `clearance` is for.
+    ///
+    /// # Errors
+    /// 403 if it is a topic exchange where the user may not use one of them.
+    pub fn check_routing_keys<'k>(
+        &self,
+        clearance: &Clearance,
+        exchange: &Exchange,
+        keys: impl IntoIterator<Item = &'k [u8]>,
+    ) -> Result<(), ChannelException> {
+        let Some(topics) = &clearance.topics else { return Ok(()) };
+        keys.into_iter().try_for_each(|key| self.check_topic(topics, Access::Write, exchange, key))
     }
 
     /// Adds to `routes` the queues for a message with its own routing key and `extra_keys`.
@@ -43,6 +73,24 @@ impl Session {
             self.vhost.journal().record(Record::Publish(placements, message.clone()));
         }
         Accepted(!refused)
+    }
+}
+
+/// That a user may publish to an exchange, as was found out last. A channel keeps it, so that a publish to the same
+/// exchange as before costs a comparison.
+#[derive(Debug, Default)]
+pub struct Clearance {
+    /// The exchange; `None`: nothing has been found out.
+    exchange: Option<Name>,
+    /// What the accounts were when it was found out.
+    generation: u64,
+    /// Which keys are permitted, if not all are.
+    topics: Option<Arc<TopicGrant>>,
+}
+
+impl Clearance {
+    fn holds(&self, exchange: &Name, generation: u64) -> bool {
+        self.generation == generation && self.exchange.as_ref() == Some(exchange)
     }
 }
 

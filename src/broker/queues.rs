@@ -6,9 +6,10 @@ use lepus_protocol::{FieldTable, FieldValue, ReplyCode};
 
 use super::session::Session;
 use super::vhost::Topology;
-use crate::auth::Access;
+use crate::auth::{Access, Resource};
 use crate::clock::Timestamp;
 use crate::exception::{ChannelException, ConnectionException, Exception};
+use crate::metadata::is_reached;
 use crate::name::{Name, REPLY_TO};
 use crate::queue::arguments::ARGUMENTS_MAX;
 use crate::queue::{
@@ -18,6 +19,9 @@ use crate::queue::{
 
 /// Prefix of queue names that the broker makes up (RabbitMQ).
 const GENERATED_PREFIX: &str = "amq.gen-";
+
+/// The argument for the type of a queue (RabbitMQ).
+const QUEUE_TYPE: &str = "x-queue-type";
 
 /// `x-name-prefix` may have as many octets (RabbitMQ).
 const NAME_PREFIX_MAX: usize = 64;
@@ -66,6 +70,7 @@ impl Session {
             )));
         }
         self.check_queue(Access::Configure, &declaration.name)?;
+        self.choose_type(&mut declaration);
         let mut topology = self.vhost.topology();
         let queue = match self.vhost.queue(declaration.name.as_str()) {
             Some(queue) => {
@@ -85,19 +90,54 @@ impl Session {
         declaration: QueueDeclaration,
         now: Timestamp,
     ) -> Result<Arc<Queue>, ChannelException> {
+        self.check_queue_limit(&declaration.name)?;
+        self.check_dead_letter_exchange(&declaration)?;
         let options = self.queue_options(&declaration)?;
         self.check_room(&self.queue_text(&declaration.name))?;
-        if let Some(target) = &options.arguments.dead_letter {
-            self.check_queue(Access::Read, &declaration.name)?;
-            self.check_exchange(Access::Write, &target.exchange)?;
-        }
         tracing::debug!(queue = %declaration.name, durable = options.durable, "queue declared");
         Ok(self.vhost.add_queue(topology, declaration.name, options, now))
     }
 
+    /// 406 if the virtual host has as many queues as it may have (RabbitMQ's text).
+    fn check_queue_limit(&self, name: &Name) -> Result<(), ChannelException> {
+        let limit = self.vhost.definition.read().limits.max_queues;
+        match is_reached(limit, self.vhost.queue_count()) {
+            None => Ok(()),
+            Some(limit) => Err(ChannelException::precondition_failed(format_args!(
+                "cannot declare queue '{name}': queue limit in vhost '{}' ({limit}) is reached",
+                self.vhost.name
+            ))),
+        }
+    }
+
+    /// What a queue drops is read from it and written to the exchange. RabbitMQ checks this argument's type apart from
+    /// the others, with a text of its own.
+    fn check_dead_letter_exchange(&self, declaration: &QueueDeclaration) -> Result<(), ChannelException> {
+        let key = "x-dead-letter-exchange";
+        let Some(value) = declaration.arguments.get(key) else { return Ok(()) };
+        let Some(exchange) = value.as_str() else {
+            return Err(ChannelException::precondition_failed(format_args!(
+                "invalid type '{}' for arg '{key}' in {}",
+                value.type_name(),
+                self.queue_text(&declaration.name)
+            )));
+        };
+        self.check_queue(Access::Read, &declaration.name)?;
+        self.check_exchange(Access::Write, &Name::from(exchange))
+    }
+
+    /// RabbitMQ: the virtual host's type of queue, where none is asked for and the queue can be of it.
+    fn choose_type(&self, declaration: &mut QueueDeclaration) {
+        let definition = self.vhost.definition.read();
+        let Some(kind) = &definition.default_queue_type else { return };
+        let stays = declaration.is_durable() && !declaration.auto_delete;
+        if declaration.arguments.get(QUEUE_TYPE).is_none() && (stays || kind == "classic") {
+            declaration.arguments.insert(QUEUE_TYPE, kind.as_str());
+        }
+    }
+
     fn queue_options(&self, declaration: &QueueDeclaration) -> Result<QueueOptions, ChannelException> {
         let entity = self.queue_text(&declaration.name);
-        check_dead_letter_exchange(&declaration.arguments, &entity)?;
         if declaration.arguments.len() > ARGUMENTS_MAX {
             return Err(ChannelException::precondition_failed(format_args!(
                 "{} arguments for {entity}, at most {ARGUMENTS_MAX} are accepted",
@@ -149,11 +189,12 @@ impl Session {
     /// Looks a queue up (queue.declare with passive).
     ///
     /// # Errors
-    /// 404 if there is none, 405 if it is another connection's.
+    /// 403 without any permission on it, 404 if there is none, 405 if it is another connection's.
     pub fn find_queue(&self, name: &Name, now: Timestamp) -> Result<Counts, ChannelException> {
         if name.as_str().starts_with(REPLY_TO) {
             return self.find_reply_queue(name);
         }
+        self.check_any(Resource::Queue(name))?;
         let queue = self.existing_queue(name)?;
         queue.touch(now);
         Ok(queue.counts())
@@ -310,18 +351,6 @@ impl QueueDeclaration {
 fn generated_prefix(arguments: &FieldTable) -> String {
     let prefix = arguments.get("x-name-prefix").and_then(FieldValue::as_str);
     prefix.filter(|prefix| prefix.len() <= NAME_PREFIX_MAX).unwrap_or(GENERATED_PREFIX).to_owned()
-}
-
-/// RabbitMQ checks this argument's type apart from the others, with a text of its own.
-fn check_dead_letter_exchange(arguments: &FieldTable, entity: &str) -> Result<(), ChannelException> {
-    let key = "x-dead-letter-exchange";
-    match arguments.get(key) {
-        Some(value) if value.as_str().is_none() => Err(ChannelException::precondition_failed(format_args!(
-            "invalid type '{}' for arg '{key}' in {entity}",
-            value.type_name()
-        ))),
-        _ => Ok(()),
-    }
 }
 
 /// RabbitMQ: a quorum queue cannot tell whether it is unused or empty at the moment of its end.

@@ -138,7 +138,7 @@ impl Broker {
                     user.name
                 )),
                 Full::User(limit) => not_allowed(format_args!(
-                    "Connection refused for user '{}': user connection limit ({limit}) is reached",
+                    "connection refused for user '{}': user connection limit ({limit}) is reached",
                     user.name
                 )),
             })?;

@@ -9,8 +9,9 @@ use super::exchange::Exchange;
 use super::journal::{Journal, LogPosition};
 use super::seats::{ChannelSeat, Seat};
 use super::vhost::{ENTITIES_MAX, Topology, Vhost};
-use crate::auth::{Access, Accounts, Resource, Rights, User};
+use crate::auth::{Access, Accounts, Resource, Rights, TopicGrant, User};
 use crate::exception::{ChannelException, ConnectionException};
+use crate::exchange::ExchangeType;
 use crate::id::ConnectionId;
 use crate::metadata::Position;
 use crate::name::Name;
@@ -82,6 +83,42 @@ impl Session {
             *rights = self.accounts.rights(&self.user.name, &self.vhost.name);
         }
         rights.clone()
+    }
+
+    /// What the accounts are now: it moves with every change.
+    pub(super) fn generation(&self) -> u64 {
+        self.accounts.generation()
+    }
+
+    /// With which keys the user may use a topic exchange, if not with all.
+    pub(super) fn topic_grant(&self, exchange: &Name) -> Option<Arc<TopicGrant>> {
+        self.rights().grant?.topics(exchange.as_str()).map(Arc::clone)
+    }
+
+    /// 403 unless the user may use the routing key at the topic exchange. RabbitMQ: other exchanges know no topics.
+    pub(super) fn check_topic(
+        &self,
+        topics: &TopicGrant,
+        access: Access,
+        exchange: &Exchange,
+        key: &[u8],
+    ) -> Result<(), ChannelException> {
+        if exchange.options.kind != ExchangeType::Topic || topics.permits(access, key) {
+            return Ok(());
+        }
+        Err(ChannelException::access_refused(format_args!(
+            "{access} access to topic '{}' in {} refused for user '{}'",
+            String::from_utf8_lossy(key),
+            self.exchange_text(&exchange.name),
+            self.user.name
+        )))
+    }
+
+    /// 403 unless the user has any permission on the resource: enough to ask whether it is there.
+    pub(super) fn check_any(&self, resource: Resource<'_>) -> Result<(), ChannelException> {
+        let any =
+            [Access::Write, Access::Read].into_iter().any(|access| self.check(access, resource).is_ok());
+        if any { Ok(()) } else { self.check(Access::Configure, resource) }
     }
 
     /// Whether the user may say that a message is another's.

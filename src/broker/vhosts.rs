@@ -80,7 +80,8 @@ impl Broker {
         Ok((known.is_none(), position))
     }
 
-    /// Removes a virtual host with everything in it and all permissions for it. Returns once it is gone from the disk.
+    /// Removes a virtual host with everything in it and all permissions for it; connections to it are closed. Returns
+    /// once it is gone from the disk.
     ///
     /// # Errors
     /// When there is none of this name.
@@ -102,6 +103,7 @@ impl Broker {
         let (_, vhost) = self.vhosts.remove(name).ok_or_else(|| AccountError::NoVhost(name.clone()))?;
         tracing::info!(vhost = %name, "virtual host deleted");
         vhost.close();
+        self.connections.close_where(&format!("vhost '{name}' is deleted"), |facts| facts.vhost == *name);
         self.authority.accounts.forget_vhost(name);
         Ok((vhost, self.record(Change::DeleteVhost(name.clone()))))
     }
@@ -165,6 +167,11 @@ impl Vhost {
     /// From here on nothing is recorded: what the virtual host holds goes from the disk with it.
     pub(super) fn close(&self) {
         self.topology().is_closed = true;
+    }
+
+    /// Whether it has been deleted.
+    pub(super) fn is_closed(&self) -> bool {
+        self.topology().is_closed
     }
 
     /// Deletes everything.

@@ -32,7 +32,7 @@ use lepus_protocol::{ChannelId, ContentHeader, DeliveryTag, Method, ReplyCode};
 use tracing::{Span, info_span};
 
 use crate::broker::connections::ConnectionEntry;
-use crate::broker::{ChannelSeat, LogPosition, Routes, Session};
+use crate::broker::{ChannelSeat, Clearance, LogPosition, Routes, Session};
 use crate::clock::{Clock, Timestamp};
 use crate::config::ConnectionLimits;
 use crate::exception::{ChannelException, ConnectionException, Exception};
@@ -85,6 +85,8 @@ pub struct Channel {
     prefetch: Option<u32>,
     last_queue: Option<Name>,
     last_exchange: Option<Name>,
+    /// That the user may publish to it.
+    clearance: Clearance,
     reply_to: Option<ReplyTo>,
     /// Kept between publishes for its memory; empty otherwise.
     routes: Routes,
@@ -127,6 +129,7 @@ impl Channel {
             prefetch: None,
             last_queue: None,
             last_exchange: None,
+            clearance: Clearance::default(),
             reply_to: None,
             routes: Routes::new(),
             tally: MessageTally::default(),

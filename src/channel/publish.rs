@@ -77,8 +77,12 @@ impl Channel {
             ))
             .into());
         }
-        let exchange = self.context.session.exchange_to_publish(&publish.exchange)?;
+        let session = &self.context.session;
+        let exchange = session.exchange_to_publish(&publish.exchange, &mut self.clearance)?;
         let asked = self.check_properties(header.properties)?;
+        let keys = std::iter::once(publish.routing_key().as_bytes());
+        let keys = keys.chain(asked.extra_keys.iter().map(Vec::as_slice));
+        session.check_routing_keys(&self.clearance, &exchange, keys)?;
         let envelope = Envelope {
             exchange: publish.exchange.as_str().as_bytes(),
             routing_key: publish.routing_key().as_bytes(),

@@ -186,6 +186,7 @@ impl Connection {
             holdings: Holdings::new(limits.message_size_max),
             notify_cancel,
         };
+        settings.broker.recheck(&context.entry, &context.session);
         Self {
             settings,
             context: Arc::new(context),

@@ -19,7 +19,7 @@ use super::refusal::Refusal;
 use super::table::from_json;
 use super::view::exchange::Exchange;
 use crate::broker::exchange::Exchange as CoreExchange;
-use crate::broker::{ExchangeDeclaration, Routes, Vhost};
+use crate::broker::{Clearance, ExchangeDeclaration, Routes, Vhost};
 use crate::message::{Envelope, Message};
 
 /// delivery-mode of a persistent message (§1.8.1).
@@ -146,9 +146,11 @@ pub(super) async fn publish(
 ) -> Answer {
     let session = api.session(&caller, path.vhost())?;
     let publish: Publish = body.parse()?;
-    let exchange = session.exchange_to_publish(&path.exchange("exchange")?)?;
+    let mut clearance = Clearance::default();
+    let exchange = session.exchange_to_publish(&path.exchange("exchange")?, &mut clearance)?;
     let key = ShortStr::new(publish.routing_key.as_bytes())
         .map_err(|_| Refusal::bad_request("the routing key is longer than 255 octets"))?;
+    session.check_routing_keys(&clearance, &exchange, [key.as_bytes()])?;
     let payload = match publish.payload_encoding {
         Encoding::String => publish.payload.into_bytes(),
         Encoding::Base64 => STANDARD

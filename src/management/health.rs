@@ -13,7 +13,7 @@ use super::api::Api;
 use super::caller::Caller;
 use super::path::Segments;
 use super::refusal::Refusal;
-use crate::broker::{QueueDeclaration, Routes};
+use crate::broker::{Clearance, QueueDeclaration, Routes};
 use crate::message::{Envelope, Message};
 use crate::name::Name;
 
@@ -122,7 +122,7 @@ pub(super) async fn aliveness(State(api): State<Arc<Api>>, caller: Caller, path:
     };
     let now = api.now();
     session.declare_queue(declaration, now)?;
-    let exchange = session.exchange_to_publish(&Name::from(""))?;
+    let exchange = session.exchange_to_publish(&Name::from(""), &mut Clearance::default())?;
     let key = name.as_str().as_bytes();
     let envelope = Envelope { routing_key: key, properties: &[0, 0], ..Envelope::default() };
     let message = Message::new(&envelope, b"test_message");

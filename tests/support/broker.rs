@@ -1,11 +1,12 @@
 //! The broker under test: in this process on a free port, or the one that `LEPUS_TEST_BROKER` names.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use lepus::app::App;
 use lepus::config::Config;
 
-use super::Peer;
+use super::{Credentials, Peer};
 
 /// `host:port` of a running broker to hold the dialogues with, to check the dialogues themselves.
 const REMOTE: &str = "LEPUS_TEST_BROKER";
@@ -45,6 +46,21 @@ impl Broker {
         let mut peer = Peer::dial(address).await;
         let version = peer.receive_start().await.table("server-properties").get("version").unwrap().text();
         Self { address, app: None, is_rabbitmq_3: version.starts_with("3.") }
+    }
+
+    /// A broker in this process and the way to administer it; `None`, and a line that says so, where it is remote.
+    pub(crate) async fn start_administered() -> Option<(Self, Arc<lepus::broker::Broker>)> {
+        let broker = Self::start_with(|_| {}).await?;
+        let inner = Arc::clone(broker.app.as_ref()?.broker());
+        Some((broker, inner))
+    }
+
+    /// A connection with channel 1 open, as this user in the virtual host `/`.
+    pub(crate) async fn channel_as(&self, user: &str, password: &str) -> Peer {
+        let mut peer = self.dial().await;
+        peer.handshake_with(&Credentials::plain(user, password), 0).await;
+        peer.open(1).await;
+        peer
     }
 
     /// RabbitMQ 3.x stands in: its texts differ from 4.0's here and there.
