@@ -17,9 +17,15 @@ pub(crate) struct Binary {
 impl Binary {
     /// Starts the broker on `dir` and waits until it serves.
     pub(crate) fn start(dir: &TempDir) -> Self {
+        Self::start_with(dir, &[])
+    }
+
+    /// As [`Self::start`], with more arguments.
+    pub(crate) fn start_with(dir: &TempDir, arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_lepus"))
             .args(["server", "--listen", "127.0.0.1:0", "--log", "info", "--data-dir"])
             .arg(dir.path())
+            .args(arguments)
             .env("NO_COLOR", "1")
             .env("LEPUS_MANAGEMENT_LISTEN", "off")
             .stderr(Stdio::piped())

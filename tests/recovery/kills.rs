@@ -16,6 +16,9 @@ use tempfile::TempDir;
 use crate::binary::Binary;
 
 const QUEUES: [&str; 3] = ["one", "two", "three"];
+
+/// Queues without consumers: each transaction publishes to both.
+const PAIR: [&str; 2] = ["left", "right"];
 const ROUNDS: usize = 4;
 
 /// How long the clients may take to notice that the broker is gone. lapin now and then forgets to tell a waiting
@@ -32,6 +35,8 @@ struct Seen {
     delivered: [BTreeSet<u64>; 3],
     unmarked_again: u64,
     out_of_order: u64,
+    /// Numbers whose transaction was answered.
+    committed: BTreeSet<u64>,
 }
 
 async fn channel(broker: &Binary) -> (Connection, Channel) {
@@ -69,6 +74,31 @@ async fn publish(channel: Channel, seen: Arc<Mutex<Seen>>) {
                 Err(_) => return,
             }
         }
+    }
+}
+
+/// Publishes each number to both queues of the pair in one transaction until the broker is gone.
+async fn transact(channel: Channel, seen: Arc<Mutex<Seen>>) {
+    let persistent = BasicProperties::default().with_delivery_mode(2);
+    if channel.tx_select().await.is_err() {
+        return;
+    }
+    loop {
+        let number = next_number(&seen);
+        for queue in PAIR {
+            let (options, body) = (BasicPublishOptions::default(), number.to_be_bytes());
+            if channel
+                .basic_publish("".into(), queue.into(), options, &body, persistent.clone())
+                .await
+                .is_err()
+            {
+                return;
+            }
+        }
+        if channel.tx_commit().await.is_err() {
+            return;
+        }
+        seen.lock().unwrap().committed.insert(number);
     }
 }
 
@@ -110,8 +140,9 @@ async fn nothing_confirmed_is_lost_however_often_the_broker_is_killed() {
         std::env::var("LEPUS_KILL_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(ROUNDS);
     let dir = TempDir::new().unwrap();
     let seen = Arc::new(Mutex::new(Seen::default()));
-    for _ in 0..rounds {
-        let broker = Binary::start(&dir);
+    for round in 0..rounds {
+        // In every other round all messages leave the memory at once.
+        let broker = Binary::start_with(&dir, if round % 2 == 0 { &[] } else { &["--message-memory", "0"] });
         let (connection, admin) = channel(&broker).await;
         for queue in QUEUES {
             let durable = QueueDeclareOptions { durable: true, ..Default::default() };
@@ -119,13 +150,19 @@ async fn nothing_confirmed_is_lost_however_often_the_broker_is_killed() {
             let (bind, table) = (QueueBindOptions::default(), FieldTable::default());
             admin.queue_bind(queue.into(), "amq.fanout".into(), "".into(), bind, table).await.unwrap();
         }
+        for queue in PAIR {
+            let durable = QueueDeclareOptions { durable: true, ..Default::default() };
+            admin.queue_declare(queue.into(), durable, FieldTable::default()).await.unwrap();
+        }
         let mut tasks = Vec::new();
         for at in 0..QUEUES.len() {
             let consumer = connection.create_channel().await.unwrap();
             tasks.push(tokio::spawn(consume(consumer, at, Arc::clone(&seen))));
         }
-        let (_other, publisher) = channel(&broker).await;
+        let (other, publisher) = channel(&broker).await;
         tasks.push(tokio::spawn(publish(publisher, Arc::clone(&seen))));
+        let transactions = other.create_channel().await.unwrap();
+        tasks.push(tokio::spawn(transact(transactions, Arc::clone(&seen))));
         // Killed in the middle of the load: once so many more are confirmed.
         let before = seen.lock().unwrap().confirmed.len();
         while seen.lock().unwrap().confirmed.len() < before + 500 {
@@ -138,8 +175,13 @@ async fn nothing_confirmed_is_lost_however_often_the_broker_is_killed() {
             }
         }
     }
-    drain(&dir, &seen).await;
+    let pair = drain(&dir, &seen).await;
     let seen = seen.lock().unwrap();
+    assert_eq!(pair[0], pair[1], "a transaction reached one queue and not the other, or in another order");
+    let there: BTreeSet<u64> = pair[0].iter().copied().collect();
+    assert_eq!(there.len(), pair[0].len(), "a transaction came twice");
+    assert!(seen.committed.is_subset(&there), "committed and lost");
+    assert!(!seen.committed.is_empty());
     for delivered in &seen.delivered {
         let lost: Vec<_> = seen.confirmed.difference(delivered).collect();
         assert!(lost.is_empty(), "{} confirmed and lost: {lost:?}", lost.len());
@@ -147,8 +189,8 @@ async fn nothing_confirmed_is_lost_however_often_the_broker_is_killed() {
     assert_eq!((seen.unmarked_again, seen.out_of_order), (0, 0), "unmarked duplicates, out of order");
 }
 
-/// Takes what is left in the queues.
-async fn drain(dir: &TempDir, seen: &Arc<Mutex<Seen>>) {
+/// Takes what is left in the queues; the numbers in those of the pair.
+async fn drain(dir: &TempDir, seen: &Arc<Mutex<Seen>>) -> [Vec<u64>; 2] {
     let broker = Binary::start(dir);
     let (_connection, channel) = channel(&broker).await;
     for (at, queue) in QUEUES.into_iter().enumerate() {
@@ -159,4 +201,13 @@ async fn drain(dir: &TempDir, seen: &Arc<Mutex<Seen>>) {
             note(&mut seen.lock().unwrap(), at, number, got.redelivered, &mut highest);
         }
     }
+    let mut pair = [Vec::new(), Vec::new()];
+    for (queue, numbers) in PAIR.into_iter().zip(&mut pair) {
+        while let Some(got) = channel.basic_get(queue.into(), BasicGetOptions { no_ack: true }).await.unwrap()
+        {
+            numbers.push(u64::from_be_bytes(got.data.as_slice().try_into().unwrap()));
+        }
+        assert!(numbers.is_sorted(), "{queue} is out of order");
+    }
+    pair
 }

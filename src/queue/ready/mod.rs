@@ -284,8 +284,9 @@ impl Ready {
         {
             *word &= !(1 << (number % 64));
         }
-        self.body_bytes = self.body_bytes.saturating_sub(body_len(&entry));
         self.len -= 1;
+        // What went without being read was not measured.
+        self.body_bytes = if self.len == 0 { 0 } else { self.body_bytes.saturating_sub(body_len(&entry)) };
         Some(entry)
     }
 

@@ -13,6 +13,8 @@ use crate::queue::{
 use crate::storage::Options;
 use lepus_protocol::FieldTable;
 
+mod model;
+
 /// A broker on a disk whose pager does nothing by itself.
 struct World {
     broker: Broker,
@@ -22,7 +24,11 @@ struct World {
 impl World {
     /// With a budget so small that everything leaves the memory.
     fn open(dir: &Path) -> Self {
-        let memory = MemoryLimits { alarm: u64::MAX, messages: 0 };
+        Self::open_with(dir, 0)
+    }
+
+    fn open_with(dir: &Path, budget: u64) -> Self {
+        let memory = MemoryLimits { alarm: u64::MAX, messages: budget };
         let data = DataDir::open_with(dir, Options { log_file_len: 1 << 20, ..Options::default() }).unwrap();
         let (rules, first) = (LoginRules::default(), FirstUser::default());
         let opened = Broker::assemble(rules, &first, Clock::start(), memory, Some(data)).unwrap();
