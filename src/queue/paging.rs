@@ -9,12 +9,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::state::residence::{Evictable, Evicted, STEP_MESSAGES, Stored, Whereabouts};
+use super::state::residence::{Evictable, Evicted, Stored, Whereabouts};
 use super::{Inner, Queue, Seq};
 use crate::clock::Timestamp;
-
-/// Messages of each level that stay in memory while somebody consumes: more than are taken while the next are read.
-const KEPT_FOR_CONSUMERS: usize = STEP_MESSAGES / 2;
 
 /// Messages that are to be read back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,15 +63,16 @@ impl Queue {
         })
     }
 
-    /// What may leave the memory in one step.
-    pub fn page_out_candidates(&self) -> Evictable {
+    /// What may leave the memory in one step; while somebody consumes all but about `kept` octets of each level.
+    pub fn page_out_candidates(&self, kept: u64) -> Evictable {
         let inner = self.inner.lock();
-        inner.state.evictable(inner.kept())
+        let kept = if inner.consumers.is_empty() { 0 } else { kept };
+        inner.state.evictable(kept)
     }
 
     /// Lets those of the candidates leave the memory that can be read.
     pub fn page_out(self: &Arc<Self>, candidates: &Evictable, known: Whereabouts, now: Timestamp) -> Evicted {
-        self.change(now, |inner, _| inner.state.evict(inner.kept(), &candidates.leased, known))
+        self.change(now, |inner, _| inner.state.evict(candidates, known))
     }
 
     /// Whether the caller is the one to make its messages leave the memory; until it says that it is done.
@@ -112,9 +110,5 @@ impl Inner {
     fn page_of(&self, level: u8, hungry: bool) -> PageWanted {
         let (logged, spilled) = self.state.coldest(level);
         PageWanted { level, logged, spilled, hungry }
-    }
-
-    fn kept(&self) -> usize {
-        if self.consumers.is_empty() { 0 } else { KEPT_FOR_CONSUMERS }
     }
 }

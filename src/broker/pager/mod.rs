@@ -37,11 +37,24 @@ const PEEK: usize = 1024;
 /// Threads; reading back is mostly the work of checksums and copies.
 const THREADS_MAX: usize = 4;
 
-/// How long a queue is left alone of which nothing could leave the memory, or nothing could be read.
-const PATIENCE: Duration = Duration::from_millis(20);
+/// Octets of a queue's messages that stay in memory while somebody consumes: more than are taken while the next page is
+/// read.
+const KEPT: u64 = 512 * 1024;
 
-/// Rounds of [`PATIENCE`] after which a read that failed is tried again.
+/// By how much less is kept and read back when the budget is exceeded twofold: by very many queues that are consumed.
+const THRIFT: usize = 16;
+
+/// A round: how long threads without work sleep while something is to be tried again.
+const ROUND: Duration = Duration::from_millis(20);
+
+/// Rounds after which a queue is looked at again of which nothing could leave the memory.
+const STUCK_ROUNDS: u32 = 10;
+
+/// Rounds after which a read that failed is tried again.
 const RETRY_ROUNDS: u32 = 50;
+
+/// Rounds after which all queues are gone through again if that freed nothing.
+const SWEEP_ROUNDS: u32 = 50;
 
 /// The pager.
 pub(super) struct Pager {
@@ -70,8 +83,10 @@ struct Work {
     failed: Vec<(u32, Weak<Queue>)>,
     /// Queues that grew while the budget was exceeded.
     large: VecDeque<Weak<Queue>>,
-    /// Those of which nothing could leave the memory at the last look.
-    stuck: Vec<Weak<Queue>>,
+    /// Those of which nothing could leave the memory at the last look, and the rounds to wait.
+    stuck: Vec<(u32, Weak<Queue>)>,
+    /// Rounds before all queues are gone through.
+    sweep_in: u32,
     is_sweeping: bool,
     is_closing: bool,
 }
@@ -150,7 +165,7 @@ impl Pager {
 
     /// Whether publishers are to wait: memory fills faster than it can be freed.
     pub(super) fn is_behind(&self) -> bool {
-        self.is_behind.load(Ordering::Relaxed) && self.alarms.used() > self.budget.saturating_mul(2)
+        self.is_behind.load(Ordering::Relaxed) && self.is_far_over()
     }
 
     /// Reads the next messages of a queue back while the caller waits.
@@ -197,6 +212,10 @@ impl Pager {
         self.alarms.used() > self.budget
     }
 
+    fn is_far_over(&self) -> bool {
+        self.alarms.used() > self.budget.saturating_mul(2)
+    }
+
     fn run(&self) {
         loop {
             let job = self.next_job();
@@ -228,9 +247,9 @@ impl Pager {
             let is_over = self.is_over();
             if !is_over && work.failed.is_empty() && work.stuck.is_empty() {
                 self.wake.wait(&mut work);
-            } else if self.wake.wait_for(&mut work, PATIENCE).timed_out() {
+            } else if self.wake.wait_for(&mut work, ROUND).timed_out() {
                 let has_more = work.next_round();
-                if is_over && !has_more && !work.is_sweeping {
+                if is_over && !has_more && !work.is_sweeping && work.sweep_in == 0 {
                     work.is_sweeping = true;
                     return Job::Sweep;
                 }
@@ -261,7 +280,11 @@ impl Pager {
 
     /// Reads one page back. Returns how many messages of it were missing.
     fn read(&self, queue: &Arc<Queue>, wanted: PageWanted, now: Timestamp) -> Result<usize, StoreError> {
-        let budget = if wanted.hungry { PAGE } else { PEEK };
+        let budget = match wanted.hungry {
+            true if self.is_far_over() => PAGE / THRIFT,
+            true => PAGE,
+            false => PEEK,
+        };
         let mut pages = [(Home::Log, wanted.logged), (Home::Spill, wanted.spilled)].map(|(home, from)| {
             let mut page = Vec::new();
             let read =
@@ -309,7 +332,7 @@ impl Pager {
             // It may have grown meanwhile, and been told that somebody sees to it.
             self.grew(queue);
         } else {
-            self.work.lock().stuck.push(Arc::downgrade(queue));
+            self.work.lock().stuck.push((STUCK_ROUNDS, Arc::downgrade(queue)));
         }
     }
 
@@ -317,7 +340,8 @@ impl Pager {
     fn shrink(&self, queue: &Arc<Queue>) -> u64 {
         let mut freed = 0;
         while self.is_over() {
-            let candidates = queue.page_out_candidates();
+            let kept = if self.is_far_over() { KEPT / THRIFT as u64 } else { KEPT };
+            let candidates = queue.page_out_candidates(kept);
             if candidates.is_empty() {
                 break;
             }
@@ -388,7 +412,9 @@ impl Pager {
             }
         }
         self.is_behind.store(freed > 0, Ordering::Relaxed);
-        self.work.lock().is_sweeping = false;
+        let mut work = self.work.lock();
+        work.is_sweeping = false;
+        work.sweep_in = if freed > 0 { 0 } else { SWEEP_ROUNDS };
     }
 }
 
@@ -400,16 +426,22 @@ impl Work {
 
     /// Some time has passed. Returns whether there is something to do because of that.
     fn next_round(&mut self) -> bool {
-        self.large.extend(self.stuck.drain(..));
-        for (rounds, queue) in &mut self.failed {
-            *rounds = rounds.saturating_sub(1);
-            if *rounds == 0 {
-                self.reads.push_back(Weak::clone(queue));
-            }
-        }
-        self.failed.retain(|(rounds, _)| *rounds > 0);
+        self.sweep_in = self.sweep_in.saturating_sub(1);
+        count_down(&mut self.stuck, &mut self.large);
+        count_down(&mut self.failed, &mut self.reads);
         !self.large.is_empty() || !self.reads.is_empty()
     }
+}
+
+/// Moves on what has waited long enough.
+fn count_down(waiting: &mut Vec<(u32, Weak<Queue>)>, due: &mut VecDeque<Weak<Queue>>) {
+    for (rounds, queue) in &mut *waiting {
+        *rounds = rounds.saturating_sub(1);
+        if *rounds == 0 {
+            due.push_back(Weak::clone(queue));
+        }
+    }
+    waiting.retain(|(rounds, _)| *rounds > 0);
 }
 
 impl Drop for PagerThreads {

@@ -8,7 +8,7 @@ use crate::queue::limits::Overflow;
 use crate::queue::ready::{Entry, Home, Seq, is_in};
 
 /// Messages of each level that are looked at in one step: as long as the queue's lock is held.
-pub(in crate::queue) const STEP_MESSAGES: usize = 8 * 1024;
+const STEP_MESSAGES: usize = 8 * 1024;
 
 /// Octets that one step writes to the spill.
 const SPILL_OCTETS: usize = 4 * 1024 * 1024;
@@ -36,7 +36,9 @@ pub struct Evictable {
     /// Messages that are nowhere else yet.
     pub unstored: Vec<Unstored>,
     /// Leased messages among them.
-    pub(in crate::queue) leased: Vec<Seq>,
+    leased: Vec<Seq>,
+    /// Messages of each level that stay.
+    keep: usize,
     /// How many are in the spill already.
     spilled: usize,
 }
@@ -148,9 +150,12 @@ impl State {
         taken
     }
 
-    /// What may leave the memory in one step; all but about the first `keep` messages of each level.
-    pub fn evictable(&self, keep: usize) -> Evictable {
-        let mut evictable = Evictable::default();
+    /// What may leave the memory in one step; all but about the first `kept` octets of each level.
+    pub fn evictable(&self, kept: u64) -> Evictable {
+        let warm = self.ready.len() - self.ready.cold_len() + self.leases.len();
+        let keep = (kept * warm as u64).checked_div(self.memory).and_then(|keep| usize::try_from(keep).ok());
+        let keep = keep.unwrap_or_default();
+        let mut evictable = Evictable { keep, ..Evictable::default() };
         let mut octets = 0;
         self.ready.each_evictable(keep, STEP_MESSAGES, &mut |entry| match entry.home {
             Home::Log => evictable.note(entry.priority, entry.seq),
@@ -174,10 +179,10 @@ impl State {
     }
 
     /// Lets messages leave the memory that were evictable and can be read.
-    pub fn evict(&mut self, keep: usize, leased: &[Seq], known: Whereabouts) -> Evicted {
+    pub fn evict(&mut self, candidates: &Evictable, known: Whereabouts) -> Evicted {
         let known = known.sorted();
         let (mut evicted, mut uncounted) = (Evicted::default(), 0);
-        self.ready.evict(keep, STEP_MESSAGES, &mut |entry| {
+        self.ready.evict(candidates.keep, STEP_MESSAGES, &mut |entry| {
             let home = known.home(entry.priority, entry.seq, entry.home)?;
             evicted.octets += memory_of(&entry.message);
             if entry.home == Home::Memory {
@@ -188,7 +193,7 @@ impl State {
             }
             Some(home)
         });
-        self.leases.evict(leased, &mut |lease| {
+        self.leases.evict(&candidates.leased, &mut |lease| {
             let is_stored = known.home(lease.priority, lease.seq, lease.home).is_some();
             let octets = lease.message.as_ref().filter(|_| is_stored).map_or(LEASE_OVERHEAD, memory_of);
             evicted.octets += octets - LEASE_OVERHEAD;

@@ -1,4 +1,4 @@
-use super::residence::{Stored, Whereabouts};
+use super::residence::{Evictable, Stored, Whereabouts};
 use super::*;
 use crate::message::Envelope;
 use crate::queue::ready::Departed;
@@ -192,7 +192,7 @@ fn bodies_that_nobody_has_measured_count_while_they_are_in_memory() {
     assert_eq!(state.ready.body_bytes(), 0);
     state.load(0, vec![stored(1, "four"), stored(2, "four")]);
     assert_eq!(state.ready.body_bytes(), 8);
-    state.evict(0, &[], everywhere());
+    state.evict(&Evictable::default(), everywhere());
     assert_eq!((state.ready.body_bytes(), state.memory()), (0, 0));
 }
 
@@ -207,7 +207,7 @@ fn memory_follows_what_leaves_it_and_comes_back() {
     let candidates = state.evictable(0);
     assert_eq!(candidates.logged, [(0, Seq::new(1), Seq::new(2))]);
     assert_eq!(candidates.unstored.len(), 1);
-    let evicted = state.evict(0, &[], Whereabouts { spilled: vec![(0, Seq::new(3))], ..everywhere() });
+    let evicted = state.evict(&candidates, Whereabouts { spilled: vec![(0, Seq::new(3))], ..everywhere() });
     assert_eq!((evicted.octets, evicted.spilled), (before, vec![(0, Seq::new(3))]));
     assert_eq!((state.memory(), state.ready_len()), (0, 3));
     let spilled = Stored { home: Home::Spill, ..stored(3, "transient") };
@@ -225,7 +225,7 @@ fn a_lease_outlives_its_message_in_memory_and_gives_it_back() {
     let seqs: Vec<_> =
         (0..3).filter_map(|_| state.lease_head(Holder::Get, NOW, &mut effects)).map(|e| e.seq).collect();
     let candidates = state.evictable(0);
-    assert!(state.evict(0, &candidates.leased, everywhere()).octets > 0);
+    assert!(state.evict(&candidates, everywhere()).octets > 0);
     state.apply(Command::Settle(seqs[0]), NOW, &mut effects);
     state.apply(Command::Discard(seqs[1]), NOW, &mut effects);
     let remains = &effects.dropped.first().unwrap().message;
@@ -240,13 +240,22 @@ fn a_lease_outlives_its_message_in_memory_and_gives_it_back() {
 }
 
 #[test]
+fn as_many_octets_stay_as_are_to_be_kept() {
+    let mut state = State::new(Limits::default(), true);
+    (0..100).for_each(|_| drop(enqueue(&mut state, persistent(&"x".repeat(1000)))));
+    let candidates = state.evictable(state.memory() / 4);
+    state.evict(&candidates, everywhere());
+    assert_eq!(state.ready.len() - state.ready.cold_len(), 25);
+}
+
+#[test]
 fn a_message_that_the_log_does_not_have_yet_stays_in_memory() {
     let mut state = State::new(Limits::default(), true);
     for body in ["a", "b", "c"] {
         enqueue(&mut state, persistent(body));
     }
     let known = Whereabouts { logged: vec![(0, vec![(1, 1), (3, 3)])], spilled: Vec::new() };
-    state.evict(0, &[], known);
+    state.evict(&Evictable::default(), known);
     assert_eq!(state.coldest(0), (Some(Seq::new(1)), None));
     state.load(0, vec![stored(1, "a")]);
     assert_eq!(state.settle_head(&mut Effects::default()).unwrap().seq, Seq::new(1));
@@ -259,7 +268,7 @@ fn a_full_queue_reads_back_what_it_must_drop() {
     for body in ["a", "b"] {
         enqueue(&mut state, persistent(body));
     }
-    state.evict(0, &[], everywhere());
+    state.evict(&Evictable::default(), everywhere());
     assert_eq!(state.wanted(false, NOW), None);
     enqueue(&mut state, persistent("c"));
     state.drop_overflow(&mut Effects::default());
