@@ -1,3 +1,5 @@
+//! The pager on a real disk, one step at a time.
+
 use std::path::Path;
 
 use super::*;

@@ -1,5 +1,5 @@
-//! Paging changes nothing that anybody can see: random operations on a queue whose messages leave the memory at once, and
-//! on one whose messages never do, give the same.
+//! Paging changes nothing that anybody can see: random operations on a queue whose messages leave the memory at once,
+//! and on one whose messages never do, give the same.
 
 use proptest::prelude::*;
 
