@@ -95,6 +95,56 @@ impl MessageTally {
     }
 }
 
+/// Bounds of the classes of message sizes, in octets (RabbitMQ's); what is larger than the last one has a class too.
+pub const SIZE_BOUNDS: [u64; 8] =
+    [100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 50_000_000, 100_000_000];
+
+/// Messages by size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SizeTally {
+    /// Messages of each class, not of those below it.
+    pub counts: [u64; SIZE_BOUNDS.len() + 1],
+    /// Octets of all bodies.
+    pub octets: u64,
+}
+
+impl SizeTally {
+    /// Counts a body.
+    pub fn count(&mut self, octets: u64) {
+        let class = SIZE_BOUNDS.iter().position(|bound| octets <= *bound).unwrap_or(SIZE_BOUNDS.len());
+        if let Some(count) = self.counts.get_mut(class) {
+            *count += 1;
+        }
+        self.octets += octets;
+    }
+}
+
+/// As [`SizeTally`], for those who look on from other threads.
+#[derive(Debug, Default)]
+pub struct SharedSizes {
+    counts: [AtomicU64; SIZE_BOUNDS.len() + 1],
+    octets: AtomicU64,
+}
+
+impl SharedSizes {
+    /// Adds what was counted, which starts anew.
+    pub fn fold(&self, counted: &mut SizeTally) {
+        for (shared, count) in self.counts.iter().zip(counted.counts).filter(|(_, count)| *count > 0) {
+            shared.fetch_add(count, Ordering::Relaxed);
+        }
+        if counted.octets > 0 {
+            self.octets.fetch_add(counted.octets, Ordering::Relaxed);
+        }
+        *counted = SizeTally::default();
+    }
+
+    /// The counts of the moment.
+    pub fn load(&self) -> SizeTally {
+        let octets = self.octets.load(Ordering::Relaxed);
+        SizeTally { counts: self.counts.each_ref().map(|count| count.load(Ordering::Relaxed)), octets }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,6 +157,17 @@ mod tests {
         shared.fold(&mut counted);
         assert_eq!(shared.load().publish, 3);
         assert_eq!(counted, MessageTally::default());
+    }
+
+    #[test]
+    fn a_size_at_a_bound_belongs_to_the_class_below_it() {
+        let (shared, mut tally) = (SharedSizes::default(), SizeTally::default());
+        for octets in [0, 100, 101, 200_000_000] {
+            tally.count(octets);
+        }
+        shared.fold(&mut tally);
+        assert_eq!(shared.load().counts, [2, 1, 0, 0, 0, 0, 0, 0, 1]);
+        assert_eq!(shared.load().octets, 200_000_201);
     }
 
     #[test]

@@ -54,6 +54,7 @@ impl Broker {
             .env("NO_COLOR", "1")
             // Brokers run beside each other here; the port would be one.
             .env("LEPUS_MANAGEMENT_LISTEN", "off")
+            .env("LEPUS_PROMETHEUS_LISTEN", "off")
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stderr(Stdio::piped())

@@ -43,6 +43,8 @@ impl Server {
                 "127.0.0.1:0",
                 "--management-listen",
                 "off",
+                "--prometheus-listen",
+                "off",
                 "--log",
                 "info,lepus::connection=error",
             ])

@@ -1,4 +1,4 @@
-//! The management API with its sockets: bound with the others, so that a port in use ends the start.
+//! The management API and metrics with their sockets: bound with the others, so that a port in use ends the start.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -10,7 +10,7 @@ use crate::management::{ListenerFacts, Management, NodeFacts, Service};
 
 /// Sockets that nobody serves yet.
 pub(super) struct Bound {
-    sockets: Vec<(TcpListener, SocketAddr)>,
+    sockets: Vec<(TcpListener, SocketAddr, Service)>,
     node: NodeFacts,
 }
 
@@ -18,23 +18,29 @@ pub(super) struct Bound {
 #[derive(Debug)]
 pub(super) struct Running {
     management: Option<Management>,
-    /// Where it listens.
-    pub(super) addresses: Vec<SocketAddr>,
+    /// Where it listens, and for what.
+    addresses: Vec<(SocketAddr, Service)>,
 }
 
 /// Binds what the configuration says.
 pub(super) fn bind(config: &Config) -> io::Result<Bound> {
-    let sockets = config.management.listen.iter().map(listen).collect::<Result<_, _>>()?;
+    let api = config.management.listen.iter().map(|address| (address, Service::Api));
+    let metrics = config.prometheus.listen.iter().map(|address| (address, Service::Metrics));
+    let sockets = api.chain(metrics).map(listen).collect::<Result<_, _>>()?;
     Ok(Bound { sockets, node: node_facts(config) })
 }
 
-fn listen(address: &SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+fn listen((address, service): (&SocketAddr, Service)) -> io::Result<(TcpListener, SocketAddr, Service)> {
     let listener = TcpListener::bind(address).map_err(|error| {
-        let text = format!("cannot listen on {address} for the management API: {error}");
+        let what = match service {
+            Service::Api => "the management API",
+            Service::Metrics => "Prometheus",
+        };
+        let text = format!("cannot listen on {address} for {what}: {error}");
         io::Error::new(error.kind(), text)
     })?;
     let address = listener.local_addr()?;
-    Ok((listener, address))
+    Ok((listener, address, service))
 }
 
 /// What the management API says of this node.
@@ -60,11 +66,15 @@ impl Bound {
         let amqp = amqp.iter().map(|address| ListenerFacts { protocol: "amqp", address: *address });
         self.node.listeners.extend(amqp);
         let (mut services, mut addresses) = (Vec::new(), Vec::new());
-        for (listener, address) in self.sockets {
-            tracing::info!(%address, "listening for HTTP");
-            self.node.listeners.push(ListenerFacts { protocol: "http", address });
-            services.push((listener, Service::Api));
-            addresses.push(address);
+        for (listener, address, service) in self.sockets {
+            let protocol = match service {
+                Service::Api => "http",
+                Service::Metrics => "http/prometheus",
+            };
+            tracing::info!(%address, protocol, "listening for HTTP");
+            self.node.listeners.push(ListenerFacts { protocol, address });
+            services.push((listener, service));
+            addresses.push((address, service));
         }
         let management = Management::start(services, Arc::clone(broker), self.node)?;
         Ok(Running { management: Some(management), addresses })
@@ -72,6 +82,11 @@ impl Bound {
 }
 
 impl Running {
+    /// The first address that serves `wanted`.
+    pub(super) fn address(&self, wanted: Service) -> Option<SocketAddr> {
+        self.addresses.iter().find(|(_, service)| *service == wanted).map(|(address, _)| *address)
+    }
+
     /// Lets answers that are under way go out.
     pub(super) async fn stop(self) {
         if let Some(management) = self.management {

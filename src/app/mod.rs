@@ -20,6 +20,7 @@ use crate::broker::{Broker, DataDir, FirstUser, MemoryLimits};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::connection::Settings;
+use crate::management::Service;
 use crate::server::{Room, Server};
 use crate::tls::Tls;
 use listening::Listening;
@@ -125,7 +126,12 @@ impl App {
 
     /// Where the management API listens first; `None` if it is off.
     pub fn management_addr(&self) -> Option<SocketAddr> {
-        self.management.addresses.first().copied()
+        self.management.address(Service::Api)
+    }
+
+    /// Where metrics are served first; `None` if they are not.
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.management.address(Service::Metrics)
     }
 
     /// The address of the first listener for TLS.

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Timestamp;
 use crate::id::{ConnectionId, EntityId};
-use crate::metrics::MessageTally;
+use crate::metrics::{MessageTally, SharedSizes};
 use crate::name::Name;
 use crate::outbound::Outbound;
 use crate::queue::Seq;
@@ -25,6 +25,7 @@ use crate::tls;
 #[derive(Debug, Default)]
 pub struct Connections {
     inner: Mutex<Inner>,
+    sizes: Arc<SharedSizes>,
 }
 
 #[derive(Debug, Default)]
@@ -81,6 +82,8 @@ pub struct ConnectionEntry {
     pub id: ConnectionId,
     /// What does not change.
     pub facts: ConnectionFacts,
+    /// Of messages from all connections.
+    pub sizes: Arc<SharedSizes>,
     outbound: Arc<Outbound>,
     received: AtomicU64,
     reads: AtomicU64,
@@ -172,6 +175,7 @@ impl Connections {
         let entry = Arc::new(ConnectionEntry {
             id,
             facts,
+            sizes: Arc::clone(&self.sizes),
             outbound,
             received: AtomicU64::new(0),
             reads: AtomicU64::new(0),
@@ -233,6 +237,11 @@ impl Connections {
     /// The connection of this name; the oldest if several have it.
     pub fn named(&self, name: &str) -> Option<Arc<ConnectionEntry>> {
         self.list().into_iter().find(|entry| entry.name() == name)
+    }
+
+    /// Sizes of the messages that have come since the start.
+    pub fn sizes(&self) -> &SharedSizes {
+        &self.sizes
     }
 
     /// What channels have counted since the start, by virtual host.

@@ -12,6 +12,7 @@
 mod administration;
 pub mod alarm;
 mod bindings;
+pub mod churn;
 pub mod connections;
 pub mod data_dir;
 mod dead_letter;

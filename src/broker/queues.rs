@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use lepus_protocol::{FieldTable, FieldValue, ReplyCode};
 
+use super::churn::Counters;
 use super::session::Session;
 use super::vhost::Topology;
 use crate::auth::{Access, Resource};
@@ -81,6 +82,7 @@ impl Session {
             None => self.create_queue(&mut topology, declaration, now)?,
         };
         self.answer_after(&topology);
+        Counters::count(&self.vhost.churn.declared);
         Ok((queue.name.clone(), queue.counts()))
     }
 

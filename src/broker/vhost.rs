@@ -14,6 +14,7 @@ use lepus_protocol::FieldTable;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::alarm::Alarms;
+use super::churn::Counters;
 use super::exchange::{Destination, Exchange, ExchangeOptions};
 use super::journal::{Journal, Record};
 use super::pager::Pager;
@@ -55,6 +56,7 @@ pub struct Vhost {
     pub(super) exchanges: DashMap<Name, Arc<Exchange>, RandomState>,
     pub(super) queues: DashMap<Name, Arc<Queue>, RandomState>,
     topology: Mutex<Topology>,
+    pub(super) churn: Counters,
     /// Where durable definitions are kept; `None`: nowhere.
     definitions: Option<Arc<Definitions>>,
     journal: Arc<Journal>,
@@ -101,6 +103,7 @@ impl Vhost {
             exchanges: DashMap::default(),
             queues: DashMap::default(),
             topology: Mutex::default(),
+            churn: Counters::default(),
             definitions,
             journal: Arc::clone(&journal),
             ids,
@@ -202,6 +205,7 @@ impl Vhost {
         options: QueueOptions,
         now: Timestamp,
     ) -> Arc<Queue> {
+        Counters::count(&self.churn.created);
         let id = self.next_id();
         if options.durable {
             let definition = QueueDefinition {
@@ -337,6 +341,7 @@ impl Vhost {
         may_delete: impl FnOnce(Counts) -> Result<(), E>,
     ) -> Result<Deleted, E> {
         let deleted = queue.delete(now, may_delete)?;
+        Counters::count(&self.churn.deleted);
         self.queues.remove_if(&queue.name, |_, current| current.id == queue.id);
         topology.forget_exclusive(queue);
         let unused = self.unbind_everywhere(topology, &Destination::Queue(Arc::clone(queue)));

@@ -36,7 +36,7 @@ use crate::broker::{ChannelSeat, Clearance, LogPosition, Routes, Session};
 use crate::clock::{Clock, Timestamp};
 use crate::config::ConnectionLimits;
 use crate::exception::{ChannelException, ConnectionException, Exception};
-use crate::metrics::MessageTally;
+use crate::metrics::{MessageTally, SizeTally};
 use crate::name::Name;
 use crate::outbound::Outbound;
 use crate::queue::Settlement;
@@ -92,6 +92,7 @@ pub struct Channel {
     routes: Routes,
     /// Counted in this batch.
     tally: MessageTally,
+    sizes: SizeTally,
     /// Publishes in a row to one exchange, counted in this batch.
     exchange_run: Option<ExchangeRun>,
     watch: Arc<Watch>,
@@ -133,6 +134,7 @@ impl Channel {
             reply_to: None,
             routes: Routes::new(),
             tally: MessageTally::default(),
+            sizes: SizeTally::default(),
             exchange_run: None,
             watch,
             span: info_span!("channel", %id),

@@ -136,7 +136,7 @@ impl Channel {
         now: Timestamp,
     ) -> Outcome {
         let mut routes = std::mem::take(&mut self.routes);
-        self.count_publish(&publication.exchange);
+        self.count_publish(&publication.exchange, message.body().len());
         let session = &self.context.session;
         session.route(&publication.exchange, message, &publication.extra_keys, &mut routes);
         self.count_routes(routes.len() as u64, publication.mandatory);

@@ -13,7 +13,7 @@ use crate::broker::connections::{ChannelReport, Held, Observed};
 use crate::broker::exchange::Exchange;
 use crate::clock::Timestamp;
 use crate::id::EntityId;
-use crate::metrics::{MessageTally, SharedTally};
+use crate::metrics::{MessageTally, SharedTally, SizeTally};
 
 /// A channel for those who look on.
 pub(super) struct Watch {
@@ -114,8 +114,9 @@ impl Observed for Watch {
 }
 
 impl Channel {
-    /// Counts a publish to `exchange`.
-    pub(super) fn count_publish(&mut self, exchange: &Arc<Exchange>) {
+    /// Counts a publish of so many octets to `exchange`.
+    pub(super) fn count_publish(&mut self, exchange: &Arc<Exchange>, octets: usize) {
+        self.sizes.count(octets as u64);
         self.tally.publish += 1;
         self.tally.publish_to_confirm += u64::from(matches!(self.mode, Mode::Confirm(_)));
         let is_same = self.exchange_run.as_ref().is_some_and(|run| run.exchange.id == exchange.id);
@@ -145,6 +146,9 @@ impl Channel {
     /// The end of a batch: others may see what was counted.
     pub(super) fn fold_tally(&mut self, now: Timestamp) {
         self.watch.tally.fold(&mut self.tally);
+        if self.sizes != SizeTally::default() {
+            self.context.entry.sizes.fold(&mut self.sizes);
+        }
         self.watch.active_at.store(now.as_millis(), Ordering::Relaxed);
         if let Some(run) = &mut self.exchange_run {
             run.exchange.tally.fold(&mut run.tally);

@@ -32,6 +32,9 @@ use value::{Secret, choices};
 /// The port of AMQP (§1.4.1).
 const AMQP_PORT: u16 = 5672;
 
+/// The port on which RabbitMQ serves metrics.
+const PROMETHEUS_PORT: u16 = 15692;
+
 /// The port of RabbitMQ's management API.
 const MANAGEMENT_PORT: u16 = 15672;
 
@@ -93,6 +96,7 @@ settings! {
 
         section limits: ConnectionLimits;
         section management: ManagementConfig;
+        section prometheus: PrometheusConfig;
         section tls: TlsSettings;
     }
 }
@@ -125,13 +129,21 @@ settings! {
 }
 
 settings! {
-    /// The management API and what monitors read.
+    /// The management API.
     pub struct ManagementConfig {
         /// Addresses and ports to serve RabbitMQ's management API on; `off` serves it nowhere.
         listen: Vec<SocketAddr> = Vec::new();
 
         /// The node's name there; by default lepus and the name of the machine.
         node_name: Option<String> = None;
+    }
+}
+
+settings! {
+    /// What Prometheus reads.
+    pub struct PrometheusConfig {
+        /// Addresses and ports to serve metrics on, without a login; `off` serves them nowhere.
+        listen: Vec<SocketAddr> = Vec::new();
     }
 }
 
@@ -142,7 +154,9 @@ impl Config {
             listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, MANAGEMENT_PORT))],
             ..ManagementConfig::default()
         };
-        Self { data_dir: Some(PathBuf::from("data")), management, ..Self::default() }
+        let prometheus =
+            PrometheusConfig { listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, PROMETHEUS_PORT))] };
+        Self { data_dir: Some(PathBuf::from("data")), management, prometheus, ..Self::default() }
     }
 
     /// Takes over from `other` what a running broker can.

@@ -15,6 +15,7 @@ mod body;
 mod caller;
 mod listing;
 mod path;
+mod prometheus;
 mod rates;
 mod refusal;
 mod routes;

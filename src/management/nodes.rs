@@ -16,7 +16,7 @@ use super::refusal::Refusal;
 use super::view::node::{Application, AuthMechanism, Node};
 
 /// Octets of free disk below which RabbitMQ raises its alarm by default; shown by tools.
-const DISK_FREE_LIMIT: u64 = 50_000_000;
+pub(super) const DISK_FREE_LIMIT: u64 = 50_000_000;
 
 /// What the system says of this process.
 #[derive(Clone, Copy, Debug, Default)]

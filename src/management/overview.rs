@@ -61,7 +61,10 @@ pub(super) async fn overview(State(api): State<Arc<Api>>, caller: Caller, query:
         is_op_policy_updating_enabled: true,
         enable_queue_totals: false,
         message_stats: MessageStats::new(OF_CHANNEL, tally, Change { delta: delta.tally, seconds }),
-        churn_rates: ChurnRates::new(api.broker.connections.churn(), api.rates.churn()),
+        churn_rates: ChurnRates::new(
+            (api.broker.connections.churn(), api.rates.churn()),
+            (api.broker.queue_churn(), api.rates.queue_churn()),
+        ),
         queue_totals: Depths::new(depth, Change { delta: delta.depth, seconds }),
         object_totals: totals,
         statistics_db_event_queue: 0,

@@ -13,6 +13,7 @@ use lepus_protocol::ChannelId;
 use parking_lot::Mutex;
 
 use crate::broker::Broker;
+use crate::broker::churn::QueueChurn;
 use crate::broker::connections::{Churn, ConnectionEntry, Traffic};
 use crate::clock::Timestamp;
 use crate::id::{ConnectionId, EntityId};
@@ -101,6 +102,17 @@ impl From<Traffic> for Octets {
     }
 }
 
+impl Sample for QueueChurn {
+    fn since(&self, earlier: &Self) -> Self {
+        // A virtual host may have gone with what it counted.
+        Self {
+            declared: self.declared.saturating_sub(earlier.declared),
+            created: self.created.saturating_sub(earlier.created),
+            deleted: self.deleted.saturating_sub(earlier.deleted),
+        }
+    }
+}
+
 impl Sample for Churn {
     fn since(&self, earlier: &Self) -> Self {
         Self {
@@ -139,6 +151,7 @@ struct Look {
     vhosts: Tracks<Name, Messages>,
     all: Track<Messages>,
     churn: Track<Churn>,
+    queue_churn: Track<QueueChurn>,
 }
 
 /// What is known of rates.
@@ -160,6 +173,7 @@ impl Rates {
         let mut last = self.last.lock();
         next.all = follow(&last.all, next.all.last);
         next.churn = follow(&last.churn, broker.connections.churn());
+        next.queue_churn = follow(&last.queue_churn, broker.queue_churn());
         let millis = next.at.millis_since(last.at);
         next.seconds = Duration::from_millis(millis).as_secs_f64();
         *last = next;
@@ -250,6 +264,11 @@ impl Rates {
     pub(super) fn all(&self) -> Change<Messages> {
         let last = self.last.lock();
         last.change(Some(&last.all))
+    }
+
+    pub(super) fn queue_churn(&self) -> Change<QueueChurn> {
+        let last = self.last.lock();
+        last.change(Some(&last.queue_churn))
     }
 
     pub(super) fn churn(&self) -> Change<Churn> {

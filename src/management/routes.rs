@@ -7,7 +7,10 @@ use axum::routing::{delete, get, post, put};
 
 use super::api::Api;
 use super::refusal::Refusal;
-use super::{bindings, channels, connections, consumers, exchanges, health, nodes, overview, queues, vhosts};
+use super::{
+    bindings, channels, connections, consumers, exchanges, health, nodes, overview, prometheus, queues,
+    vhosts,
+};
 
 /// The management API.
 pub(super) fn api(api: Arc<Api>) -> Router {
@@ -19,6 +22,17 @@ pub(super) fn api(api: Arc<Api>) -> Router {
         .nest("/health/checks", health_checks());
     Router::new()
         .nest("/api", routes)
+        .method_not_allowed_fallback(|| async { Refusal::wrong_method() })
+        .fallback(|| async { Refusal::not_found() })
+        .with_state(api)
+}
+
+/// What Prometheus reads, without a login (RabbitMQ).
+pub(super) fn metrics(api: Arc<Api>) -> Router {
+    Router::new()
+        .route("/metrics", get(prometheus::aggregated))
+        .route("/metrics/per-object", get(prometheus::per_object))
+        .route("/metrics/detailed", get(prometheus::detailed))
         .method_not_allowed_fallback(|| async { Refusal::wrong_method() })
         .fallback(|| async { Refusal::not_found() })
         .with_state(api)

@@ -47,6 +47,8 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 pub enum Service {
     /// The management API.
     Api,
+    /// What Prometheus reads.
+    Metrics,
 }
 
 /// The running management API.
@@ -93,6 +95,7 @@ async fn serve(listeners: Vec<(StdListener, Service)>, api: Arc<Api>, stopping: 
     for (listener, service) in listeners {
         let router = match service {
             Service::Api => routes::api(Arc::clone(&api)),
+            Service::Metrics => routes::metrics(Arc::clone(&api)),
         };
         match adopt(listener) {
             Ok(listener) => {

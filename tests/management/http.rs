@@ -40,6 +40,7 @@ impl Broker {
         let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut config = Config { listen: vec![anywhere], ..Config::default() };
         config.management.listen = vec![anywhere];
+        config.prometheus.listen = vec![anywhere];
         configure(&mut config);
         let app = App::start(config).await.unwrap();
         let api = app.management_addr().unwrap();
@@ -102,9 +103,21 @@ impl Broker {
         .await
     }
 
+    /// What Prometheus reads at `path`.
+    pub(crate) async fn metrics(&self, path: &str) -> String {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let answer = Self::send(self.app.metrics_addr().unwrap(), &request).await;
+        assert_eq!(answer.status, 200, "GET {path}: {answer:?}");
+        String::from_utf8(answer.body).unwrap()
+    }
+
     /// Sends octets and reads until the broker closes.
     pub(crate) async fn raw(&self, request: &str) -> Answer {
-        let mut socket = TcpStream::connect(self.api).await.unwrap();
+        Self::send(self.api, request).await
+    }
+
+    async fn send(to: SocketAddr, request: &str) -> Answer {
+        let mut socket = TcpStream::connect(to).await.unwrap();
         // The broker may refuse before it has read everything.
         let _cut_off = socket.write_all(request.as_bytes()).await;
         let mut answer = Vec::new();

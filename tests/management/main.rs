@@ -14,5 +14,6 @@ mod clients;
 mod connections;
 mod exchanges;
 mod facts;
+mod prometheus;
 mod queues;
 mod tools;

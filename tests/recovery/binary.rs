@@ -28,6 +28,7 @@ impl Binary {
             .args(arguments)
             .env("NO_COLOR", "1")
             .env("LEPUS_MANAGEMENT_LISTEN", "off")
+            .env("LEPUS_PROMETHEUS_LISTEN", "off")
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();

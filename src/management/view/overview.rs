@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::node::Listener;
 use super::stats::{Depths, MessageStats, Rate};
+use crate::broker::churn::QueueChurn;
 use crate::broker::connections::Churn;
 use crate::management::rates::Change;
 
@@ -89,8 +90,12 @@ pub(in crate::management) struct ChurnRates {
 }
 
 impl ChurnRates {
-    pub(in crate::management) fn new(total: Churn, change: Change<Churn>) -> Self {
+    pub(in crate::management) fn new(
+        (total, change): (Churn, Change<Churn>),
+        (queues, queue_change): (QueueChurn, Change<QueueChurn>),
+    ) -> Self {
         let Change { delta, seconds } = change;
+        let queue_delta = queue_change.delta;
         Self {
             connection_created: total.connections_opened,
             connection_created_details: Rate::of_count(delta.connections_opened, seconds),
@@ -100,12 +105,12 @@ impl ChurnRates {
             channel_created_details: Rate::of_count(delta.channels_opened, seconds),
             channel_closed: total.channels_closed,
             channel_closed_details: Rate::of_count(delta.channels_closed, seconds),
-            queue_declared: 0,
-            queue_declared_details: Rate::default(),
-            queue_created: 0,
-            queue_created_details: Rate::default(),
-            queue_deleted: 0,
-            queue_deleted_details: Rate::default(),
+            queue_declared: queues.declared,
+            queue_declared_details: Rate::of_count(queue_delta.declared, seconds),
+            queue_created: queues.created,
+            queue_created_details: Rate::of_count(queue_delta.created, seconds),
+            queue_deleted: queues.deleted,
+            queue_deleted_details: Rate::of_count(queue_delta.deleted, seconds),
         }
     }
 }

@@ -1,0 +1,140 @@
+//! What Prometheus reads, and the names that dashboards made for RabbitMQ look for.
+
+use crate::http::Broker;
+use crate::support::{confirm_select, consume, declare, get, publish, qos};
+
+/// What Grafana's dashboard 10991 (RabbitMQ-Overview) reads.
+const DASHBOARD: &[&str] = &[
+    "rabbitmq_identity_info",
+    "rabbitmq_build_info",
+    "rabbitmq_connections",
+    "rabbitmq_channels",
+    "rabbitmq_queues",
+    "rabbitmq_consumers",
+    "rabbitmq_connections_opened_total",
+    "rabbitmq_connections_closed_total",
+    "rabbitmq_channels_opened_total",
+    "rabbitmq_channels_closed_total",
+    "rabbitmq_queues_declared_total",
+    "rabbitmq_queues_created_total",
+    "rabbitmq_queues_deleted_total",
+    "rabbitmq_queue_messages_ready",
+    "rabbitmq_queue_messages_unacked",
+    "rabbitmq_global_publishers",
+    "rabbitmq_global_consumers",
+    "rabbitmq_global_messages_received_total",
+    "rabbitmq_global_messages_received_confirm_total",
+    "rabbitmq_global_messages_confirmed_total",
+    "rabbitmq_global_messages_routed_total",
+    "rabbitmq_global_messages_unroutable_dropped_total",
+    "rabbitmq_global_messages_unroutable_returned_total",
+    "rabbitmq_global_messages_delivered_total",
+    "rabbitmq_global_messages_delivered_consume_auto_ack_total",
+    "rabbitmq_global_messages_delivered_consume_manual_ack_total",
+    "rabbitmq_global_messages_delivered_get_auto_ack_total",
+    "rabbitmq_global_messages_delivered_get_manual_ack_total",
+    "rabbitmq_global_messages_get_empty_total",
+    "rabbitmq_global_messages_redelivered_total",
+    "rabbitmq_global_messages_acknowledged_total",
+    "rabbitmq_message_size_bytes_bucket",
+    "rabbitmq_message_size_bytes_sum",
+    "rabbitmq_message_size_bytes_count",
+    "rabbitmq_process_open_fds",
+    "rabbitmq_process_max_fds",
+    "rabbitmq_process_resident_memory_bytes",
+    "rabbitmq_resident_memory_limit_bytes",
+    "rabbitmq_disk_space_available_bytes",
+    "rabbitmq_disk_space_available_limit_bytes",
+    "rabbitmq_erlang_uptime_seconds",
+];
+
+/// The value of the line that begins with `series`.
+fn value(text: &str, series: &str) -> u64 {
+    let of_series = |line: &&str| line.strip_prefix(series).is_some_and(|rest| rest.starts_with(' '));
+    let line = text.lines().find(of_series).unwrap_or_else(|| panic!("no {series} in\n{text}"));
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn everything_that_the_dashboard_reads_is_there() {
+    let broker = Broker::start().await;
+    let text = broker.metrics("/metrics").await;
+    for name in DASHBOARD {
+        let is_there = text.lines().any(|line| line.split(['{', ' ']).next() == Some(name));
+        assert!(is_there, "{name} is missing");
+    }
+    let identity = text.lines().find(|line| line.starts_with("rabbitmq_identity_info{")).unwrap();
+    for label in ["rabbitmq_node=\"lepus@", "rabbitmq_cluster=\"lepus@", "rabbitmq_endpoint=\"aggregated\""] {
+        assert!(identity.contains(label), "{identity}");
+    }
+}
+
+#[tokio::test]
+async fn every_line_is_of_the_format() {
+    let broker = Broker::start().await;
+    let mut peer = broker.channel().await;
+    peer.call(1, declare("od\"d\\name")).await;
+    peer.call(1, consume("od\"d\\name", "c")).await;
+    let paths = ["/metrics", "/metrics/per-object", "/metrics/detailed?family=queue_coarse_metrics"];
+    for path in paths {
+        for line in broker.metrics(path).await.lines().filter(|line| !line.starts_with('#')) {
+            let (series, number) = line.rsplit_once(' ').unwrap();
+            assert!(number.parse::<u64>().is_ok(), "{line}");
+            assert!(series.starts_with("rabbitmq_"), "{line}");
+            assert_eq!(series.contains('{'), series.ends_with('}'), "{line}");
+        }
+    }
+    let text = broker.metrics("/metrics/per-object").await;
+    assert_eq!(value(&text, r#"rabbitmq_queue_consumers{vhost="/",queue="od\"d\\name"}"#), 1);
+}
+
+#[tokio::test]
+async fn what_happens_to_messages_is_counted() {
+    let broker = Broker::start().await;
+    let mut peer = broker.channel().await;
+    peer.call(1, declare("q")).await;
+    peer.call(1, confirm_select()).await;
+    for (key, body) in [("q", "x".repeat(50)), ("q", "x".repeat(5000)), ("nowhere", "x".to_owned())] {
+        peer.publish(1, publish("", key, &body)).await;
+    }
+    peer.expect_confirms(1, 1, 3).await;
+    peer.send(1, get("q").flag("no-ack")).await;
+    peer.expect_content(1, "basic.get-ok").await;
+    peer.call(1, qos(1)).await;
+    let text = broker.metrics("/metrics").await;
+    let global =
+        |name: &str| value(&text, &format!("rabbitmq_global_messages_{name}_total{{protocol=\"amqp091\"}}"));
+    assert_eq!((global("received"), global("received_confirm"), global("confirmed")), (3, 3, 3));
+    assert_eq!((global("routed"), global("unroutable_dropped")), (2, 1));
+    assert_eq!((global("delivered"), global("delivered_get_auto_ack")), (1, 1));
+    assert_eq!(value(&text, "rabbitmq_queue_messages_ready"), 1);
+    assert_eq!(value(&text, "rabbitmq_global_publishers{protocol=\"amqp091\"}"), 1);
+    let bucket = |bound: &str| {
+        value(&text, &format!("rabbitmq_message_size_bytes_bucket{{protocol=\"amqp091\",le=\"{bound}\"}}"))
+    };
+    assert_eq!((bucket("100"), bucket("1000"), bucket("10000"), bucket("+Inf")), (2, 2, 3, 3));
+    assert_eq!(value(&text, "rabbitmq_message_size_bytes_sum{protocol=\"amqp091\"}"), 5051);
+    assert_eq!(value(&text, "rabbitmq_queues_created_total"), 1);
+    drop(peer);
+    broker.eventually("/connections", |list| list.as_array().unwrap().is_empty()).await;
+    let text = broker.metrics("/metrics").await;
+    let received = value(&text, "rabbitmq_global_messages_received_total{protocol=\"amqp091\"}");
+    assert_eq!(received, 3, "counters never go back, though the connection has ended");
+}
+
+#[tokio::test]
+async fn details_are_of_the_families_and_vhosts_asked_for() {
+    let broker = Broker::start().await;
+    broker.put("/queues/%2F/q", "{}").await;
+    let text =
+        broker.metrics("/metrics/detailed?family=queue_coarse_metrics&family=queue_consumer_count").await;
+    assert_eq!(value(&text, r#"rabbitmq_detailed_queue_messages_ready{vhost="/",queue="q"}"#), 0);
+    assert_eq!(value(&text, r#"rabbitmq_detailed_queue_consumers{vhost="/",queue="q"}"#), 0);
+    assert!(!text.contains("published"), "{text}");
+    let other = broker.metrics("/metrics/detailed?vhost=elsewhere&family=queue_coarse_metrics").await;
+    assert!(!other.contains("queue=\"q\""), "{other}");
+    let same = broker.metrics("/metrics/detailed?vhost=%2F&family=queue_coarse_metrics").await;
+    assert!(same.contains("queue=\"q\""), "{same}");
+    let nothing = broker.metrics("/metrics/detailed").await;
+    assert!(!nothing.contains("rabbitmq_detailed_"), "{nothing}");
+}
