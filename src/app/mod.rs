@@ -20,7 +20,7 @@ use crate::broker::{Broker, DataDir, FirstUser, MemoryLimits};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::connection::Settings;
-use crate::management::Service;
+use crate::management::{Service, load_definitions};
 use crate::server::{Room, Server};
 use crate::tls::Tls;
 use listening::Listening;
@@ -64,6 +64,9 @@ impl App {
             let memory = MemoryLimits { alarm: config.memory_limit, messages: config.message_memory };
             Broker::new(rules, &first, clock, memory, data)?
         };
+        if let Some(file) = &config.load_definitions {
+            load_definitions(&broker, file).await?;
+        }
         let stopping = CancellationToken::new();
         let tasks = TaskTracker::new();
         let room = Arc::new(Room::default());

@@ -20,6 +20,9 @@ use crate::queue::Queue;
 /// The name under which the default exchange's permissions are checked (RabbitMQ).
 const DEFAULT_EXCHANGE_RESOURCE: &str = "amq.default";
 
+/// Under which name the broker itself acts.
+const OWN_USER: &str = "lepus";
+
 /// A user in a virtual host, on behalf of a connection.
 #[derive(Debug)]
 pub struct Session {
@@ -32,6 +35,8 @@ pub struct Session {
     accounts: Arc<Accounts>,
     /// What the user may do, as it was when last asked for.
     rights: Mutex<Rights>,
+    /// Whether anything is permitted: the broker itself acts.
+    is_own: bool,
     /// The place among the connections of the user and the virtual host.
     seat: Option<Seat>,
     /// The last durable change that an answer of this session depends on.
@@ -54,10 +59,18 @@ impl Session {
             connection,
             accounts,
             rights: Mutex::default(),
+            is_own: false,
             seat,
             awaited: Mutex::default(),
             awaited_log: Mutex::default(),
         }
+    }
+
+    /// A session of the broker itself, for whom everything is permitted: who may import definitions may make what is in
+    /// them (RabbitMQ).
+    pub fn of_broker(vhost: Arc<Vhost>, accounts: Arc<Accounts>) -> Self {
+        let user = Arc::new(User { name: Name::from(OWN_USER) });
+        Self { is_own: true, ..Self::new((vhost, None), user, accounts, ConnectionId::new(0)) }
     }
 
     /// A place for one more channel.
@@ -129,7 +142,7 @@ impl Session {
     /// 403 unless the user may use the resource so.
     fn check(&self, access: Access, resource: Resource<'_>) -> Result<(), ChannelException> {
         let grant = self.rights().grant;
-        if grant.is_some_and(|grant| grant.permits(access, resource.name().as_str())) {
+        if self.is_own || grant.is_some_and(|grant| grant.permits(access, resource.name().as_str())) {
             return Ok(());
         }
         Err(ChannelException::access_refused(format_args!(

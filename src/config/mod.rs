@@ -91,6 +91,9 @@ settings! {
         /// Octets of messages held in memory above which they leave it for the data directory.
         message_memory: u64 = 128 * 1024 * 1024, octets;
 
+        /// A file of definitions, as RabbitMQ exports them, to be taken over at every start.
+        load_definitions: Option<PathBuf> = None;
+
         /// How long clients get to answer connection.close when the broker stops.
         drain_timeout: Duration = Duration::from_secs(5);
 

@@ -27,12 +27,17 @@ mod bindings;
 mod channels;
 mod connections;
 mod consumers;
+mod definitions;
 mod exchanges;
 mod health;
 mod nodes;
 mod overview;
+mod permissions;
 mod queues;
+mod users;
 mod vhosts;
+
+pub use definitions::load as load_definitions;
 
 pub use api::{ListenerFacts, NodeFacts};
 pub use server::{Management, Service};

@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use serde::Serialize;
 
+use crate::auth::AccountError;
 use crate::exception::{ChannelException, ConnectionException, Exception};
 use lepus_protocol::ReplyCode;
 
@@ -87,6 +88,17 @@ impl Refusal {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_server_error", reason)
     }
 
+    /// What it was about stands in front of the reason.
+    pub(super) fn about(mut self, what: &str) -> Self {
+        self.reason = format!("{what}: {}", self.reason);
+        self
+    }
+
+    /// Why, in words.
+    pub(super) fn reason(&self) -> &str {
+        &self.reason
+    }
+
     /// The answer that says so.
     pub(super) fn into_answer(self) -> Response<Body> {
         let view = View { error: self.error, reason: &self.reason };
@@ -127,6 +139,20 @@ impl From<Exception> for Refusal {
         match exception {
             Exception::Channel(exception) => exception.into(),
             Exception::Connection(exception) => exception.into(),
+        }
+    }
+}
+
+impl From<AccountError> for Refusal {
+    fn from(error: AccountError) -> Self {
+        let reason = error.to_string();
+        match error {
+            AccountError::NoUser(_) | AccountError::NoVhost(_) => Self::not_found_because(reason),
+            AccountError::InvalidPattern(_)
+            | AccountError::InvalidPassword(_)
+            | AccountError::InvalidName { .. }
+            | AccountError::InvalidQueueType(_)
+            | AccountError::TooMany { .. } => Self::bad_request(reason),
         }
     }
 }

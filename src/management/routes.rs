@@ -8,8 +8,8 @@ use axum::routing::{delete, get, post, put};
 use super::api::Api;
 use super::refusal::Refusal;
 use super::{
-    bindings, channels, connections, consumers, exchanges, health, nodes, overview, prometheus, queues,
-    vhosts,
+    bindings, channels, connections, consumers, definitions, exchanges, health, nodes, overview, permissions,
+    prometheus, queues, users, vhosts,
 };
 
 /// The management API.
@@ -19,6 +19,8 @@ pub(super) fn api(api: Arc<Api>) -> Router {
         .merge(clients())
         .merge(entities())
         .merge(bindings_routes())
+        .merge(accounts())
+        .merge(limits())
         .nest("/health/checks", health_checks());
     Router::new()
         .nest("/api", routes)
@@ -79,7 +81,8 @@ fn entities() -> Router<Arc<Api>> {
     let queue = get(queues::get).put(queues::declare).delete(queues::delete);
     Router::new()
         .route("/vhosts", get(vhosts::list))
-        .route("/vhosts/{vhost}", get(vhosts::get))
+        .route("/vhosts/{vhost}", get(vhosts::get).put(vhosts::declare).delete(vhosts::delete))
+        .route("/vhosts/{vhost}/start/{node}", post(vhosts::start))
         .route("/vhosts/{vhost}/connections", get(connections::list))
         .route("/vhosts/{vhost}/channels", get(channels::list))
         .route("/exchanges", get(exchanges::list))
@@ -111,6 +114,42 @@ fn bindings_routes() -> Router<Arc<Api>> {
             "/bindings/{vhost}/e/{source}/{kind}/{destination}/{props}",
             get(bindings::get).delete(bindings::unbind),
         )
+}
+
+fn accounts() -> Router<Arc<Api>> {
+    let topics =
+        get(permissions::list_topics).put(permissions::declare_topic).delete(permissions::delete_topics);
+    Router::new()
+        .route("/users", get(users::list))
+        .route("/users/without-permissions", get(users::without_permissions))
+        .route("/users/bulk-delete", post(users::bulk_delete))
+        .route("/users/{user}", get(users::get).put(users::declare).delete(users::delete))
+        .route("/users/{user}/permissions", get(permissions::list))
+        .route("/users/{user}/topic-permissions", get(permissions::list_topics))
+        .route("/vhosts/{vhost}/permissions", get(permissions::list))
+        .route("/vhosts/{vhost}/topic-permissions", get(permissions::list_topics))
+        .route("/permissions", get(permissions::list))
+        .route(
+            "/permissions/{vhost}/{user}",
+            get(permissions::get).put(permissions::declare).delete(permissions::delete),
+        )
+        .route("/topic-permissions", get(permissions::list_topics))
+        .route("/topic-permissions/{vhost}/{user}", topics)
+        .route("/topic-permissions/{vhost}/{user}/{exchange}", delete(permissions::delete_topics))
+        .route("/auth/hash_password/{password}", get(users::hash_password))
+        .route("/definitions", get(definitions::get_all).post(definitions::post_all))
+        .route("/all-configuration", get(definitions::get_all).post(definitions::post_all))
+        .route("/definitions/{vhost}", get(definitions::get_vhost).post(definitions::post_vhost))
+}
+
+fn limits() -> Router<Arc<Api>> {
+    Router::new()
+        .route("/user-limits", get(users::list_limits))
+        .route("/user-limits/{user}", get(users::list_limits))
+        .route("/user-limits/{user}/{limit}", put(users::put_limit).delete(users::delete_limit))
+        .route("/vhost-limits", get(vhosts::list_limits))
+        .route("/vhost-limits/{vhost}", get(vhosts::list_limits))
+        .route("/vhost-limits/{vhost}/{limit}", put(vhosts::put_limit).delete(vhosts::delete_limit))
 }
 
 fn health_checks() -> Router<Arc<Api>> {

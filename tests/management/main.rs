@@ -8,10 +8,12 @@ mod support;
 
 mod http;
 
+mod access;
 mod bad_input;
 mod bindings;
 mod clients;
 mod connections;
+mod definitions;
 mod exchanges;
 mod facts;
 mod prometheus;

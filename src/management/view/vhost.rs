@@ -14,11 +14,11 @@ use crate::metrics::MessageTally;
 #[derive(Debug, Serialize)]
 pub(in crate::management) struct Vhost<'v> {
     name: &'v str,
-    description: &'v str,
-    tags: Vec<&'v str>,
-    default_queue_type: &'v str,
+    description: String,
+    tags: Vec<String>,
+    default_queue_type: String,
     protected_from_deletion: bool,
-    metadata: Metadata<'v>,
+    metadata: Metadata,
     tracing: bool,
     cluster_state: BTreeMap<&'v str, &'static str>,
     message_stats: MessageStats,
@@ -31,10 +31,10 @@ pub(in crate::management) struct Vhost<'v> {
 }
 
 #[derive(Debug, Serialize)]
-struct Metadata<'v> {
-    description: &'v str,
-    tags: Vec<&'v str>,
-    default_queue_type: &'v str,
+struct Metadata {
+    description: String,
+    tags: Vec<String>,
+    default_queue_type: String,
 }
 
 impl<'v> Vhost<'v> {
@@ -46,14 +46,19 @@ impl<'v> Vhost<'v> {
         api: &'v Api,
     ) -> Self {
         let Change { delta, seconds } = api.rates.vhost(&vhost.name);
-        let description = if vhost.name.as_str() == "/" { "Default virtual host" } else { "" };
+        let definition = vhost.definition();
+        let default_queue_type = definition.default_queue_type.unwrap_or_else(|| "classic".to_owned());
         Self {
             name: vhost.name.as_str(),
-            description,
-            tags: Vec::new(),
-            default_queue_type: "classic",
+            description: definition.description.clone(),
+            tags: definition.tags.clone(),
+            default_queue_type: default_queue_type.clone(),
             protected_from_deletion: false,
-            metadata: Metadata { description, tags: Vec::new(), default_queue_type: "classic" },
+            metadata: Metadata {
+                description: definition.description,
+                tags: definition.tags,
+                default_queue_type,
+            },
             tracing: false,
             cluster_state: BTreeMap::from([(api.node.name.as_str(), "running")]),
             message_stats: MessageStats::new(OF_CHANNEL, tally, Change { delta: delta.tally, seconds }),
