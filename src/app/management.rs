@@ -58,13 +58,19 @@ fn node_facts(config: &Config) -> NodeFacts {
 }
 
 impl Bound {
-    /// Serves; `amqp` are the addresses of the other listeners.
-    pub(super) fn serve(mut self, amqp: &[SocketAddr], broker: &Arc<Broker>) -> io::Result<Running> {
+    /// Serves; `amqp` and `tls` are the addresses of the other listeners.
+    pub(super) fn serve(
+        mut self,
+        amqp: &[SocketAddr],
+        tls: &[SocketAddr],
+        broker: &Arc<Broker>,
+    ) -> io::Result<Running> {
         if self.sockets.is_empty() {
             return Ok(Running { management: None, addresses: Vec::new() });
         }
         let amqp = amqp.iter().map(|address| ListenerFacts { protocol: "amqp", address: *address });
-        self.node.listeners.extend(amqp);
+        let tls = tls.iter().map(|address| ListenerFacts { protocol: "amqp/ssl", address: *address });
+        self.node.listeners.extend(amqp.chain(tls));
         let (mut services, mut addresses) = (Vec::new(), Vec::new());
         for (listener, address, service) in self.sockets {
             let protocol = match service {

@@ -86,7 +86,7 @@ impl App {
             let broker = Arc::clone(&broker);
             async move { broker.run_timers().await }
         });
-        let management = management.serve(&listening.addresses, &broker)?;
+        let management = management.serve(&listening.addresses, &listening.tls_addresses, &broker)?;
         // Tools wait for exactly these words (Testcontainers: RabbitMQ's line).
         tracing::info!("Server startup complete");
         Ok(Self {

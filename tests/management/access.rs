@@ -87,7 +87,11 @@ async fn a_manager_sees_its_own_vhosts_and_connections_only() {
     assert_eq!(get("/connections").await.json(), json!([]), "guest's connection is not shown");
     assert_eq!(get("/vhosts?columns=name").await.json(), json!([{"name": "/"}]));
     assert_eq!(get("/queues/other").await.status, 403);
-    let name = broker.json("/connections").await[0]["name"].as_str().unwrap().replace(' ', "%20").replace('>', "%3E");
+    let name = broker.json("/connections").await[0]["name"]
+        .as_str()
+        .unwrap()
+        .replace(' ', "%20")
+        .replace('>', "%3E");
     assert_eq!(get(&format!("/connections/{name}")).await.status, 403);
     let end = broker.request_as("manager:secret", "DELETE", &format!("/connections/{name}"), "", "").await;
     assert_eq!(end.status, 403);

@@ -1,7 +1,7 @@
 //! `/api/definitions`: everything durable as one document, out and in, whole or of one virtual host.
 //!
-//! The document is RabbitMQ's, so that one from there can be read here and the other way round. What cannot be kept here
-//! is left out on import, and named in the answer.
+//! The document is RabbitMQ's, so that one from there can be read here and the other way round. What cannot be kept
+//! here is left out on import, and named in the answer.
 
 mod export;
 mod import;

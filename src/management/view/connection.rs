@@ -34,6 +34,8 @@ pub(in crate::management) struct Connection<'c> {
     send_oct_details: Rate,
     send_pend: u64,
     ssl: bool,
+    ssl_cipher: Option<&'c str>,
+    ssl_protocol: Option<&'c str>,
     state: &'static str,
     timeout: u16,
     #[serde(rename = "type")]
@@ -48,6 +50,7 @@ impl<'c> Connection<'c> {
     pub(in crate::management) fn new(entry: &'c ConnectionEntry, api: &'c Api) -> Self {
         let facts = &entry.facts;
         let traffic = entry.traffic();
+        let tls = facts.tls.as_deref();
         let change = api.rates.connection(entry.id);
         Self {
             auth_mechanism: &facts.mechanism,
@@ -60,7 +63,7 @@ impl<'c> Connection<'c> {
             name: entry.name(),
             node: &api.node.name,
             peer_cert_issuer: None,
-            peer_cert_subject: None,
+            peer_cert_subject: tls.and_then(|tls| tls.subject.as_deref()),
             peer_cert_validity: None,
             peer_host: facts.peer.ip().to_string(),
             peer_port: facts.peer.port(),
@@ -73,7 +76,9 @@ impl<'c> Connection<'c> {
             send_oct: traffic.sent,
             send_oct_details: Rate::of_count(change.delta.sent, change.seconds),
             send_pend: traffic.pending,
-            ssl: false,
+            ssl: tls.is_some(),
+            ssl_cipher: tls.map(|tls| tls.cipher.as_str()),
+            ssl_protocol: tls.map(|tls| tls.version.as_str()),
             state: if entry.is_blocked() { "blocked" } else { "running" },
             timeout: facts.heartbeat,
             kind: "network",
