@@ -20,6 +20,7 @@ pub mod exchange;
 pub mod queue;
 
 pub mod auth;
+pub mod policy;
 pub mod tls;
 
 pub mod metadata;
@@ -33,6 +34,7 @@ pub mod metrics;
 pub mod outbound;
 
 pub mod clock;
+pub mod erlang;
 pub mod id;
 pub mod name;
 pub mod pattern;

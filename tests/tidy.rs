@@ -22,11 +22,11 @@ const LAYERS: &[&[&str]] = &[
     &["channel"],
     &["broker"],
     &["exchange", "queue"],
-    &["auth", "tls"],
+    &["auth", "policy", "tls"],
     &["metadata"],
     &["storage"],
     &["config", "exception", "message", "metrics", "outbound"],
-    &["clock", "id", "name", "pattern"],
+    &["clock", "erlang", "id", "name", "pattern"],
 ];
 
 /// Modules that know bytes and positions but no AMQP: the protocol crate is not for them.

@@ -161,6 +161,8 @@ impl App {
         }
         self.management.stop().await;
         self.timers.abort();
+        // It holds the broker, and the broker the data directory: whoever comes next finds it free.
+        let _aborted = self.timers.await;
         self.broker.flush().await;
         if let Err(error) = self.broker.close() {
             tracing::warn!(%error, "the end could not be marked as an orderly one");

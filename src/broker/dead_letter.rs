@@ -48,7 +48,7 @@ struct Letter {
 
 /// Carries what `queue` dropped to where the queue says. Without a target it is gone.
 pub(super) fn carry(vhost: &Arc<Vhost>, queue: &Queue, dropped: Vec<Dropped>, now: Timestamp) {
-    let Some(target) = &queue.options.arguments.dead_letter else { return };
+    let Some(target) = queue.dead_letter_target() else { return };
     let mut budget = LETTERS_MIN + LETTERS_PER_MESSAGE_MAX * dropped.len();
     let letters = dropped.into_iter().filter_map(|Dropped { message, reason }| {
         let message = match message {

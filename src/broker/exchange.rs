@@ -12,6 +12,7 @@ use crate::id::EntityId;
 use crate::metadata::DestinationKind;
 use crate::metrics::SharedTally;
 use crate::name::Name;
+use crate::policy::Applied;
 use crate::queue::Queue;
 
 /// The argument that names an exchange for messages that this one cannot route (RabbitMQ).
@@ -40,8 +41,8 @@ pub struct Exchange {
     pub name: Name,
     /// How it was declared.
     pub options: ExchangeOptions,
-    /// Where messages go that it cannot route.
-    pub alternate: Option<Name>,
+    /// The policies that hold, and where messages go that it cannot route.
+    effective: RwLock<Effective>,
     /// Messages published to it and passed on by it to queues.
     pub tally: SharedTally,
     /// Its bindings. Written under the topology's lock only.
@@ -58,16 +59,30 @@ impl Exchange {
         options: ExchangeOptions,
         histories: &Arc<HistoryBudget>,
     ) -> Arc<Self> {
-        let alternate =
-            options.arguments.get(ALTERNATE_EXCHANGE).and_then(FieldValue::as_str).map(Name::from);
+        let effective = RwLock::new(Effective::new(&options, Applied::default()));
         let router = RwLock::new(Router::new(options.kind, &options.arguments));
         let history = (options.kind == ExchangeType::RecentHistory)
             .then(|| Mutex::new(History::new(&options.arguments, Arc::clone(histories))));
-        Arc::new(Self { id, name, options, alternate, tally: SharedTally::default(), router, history })
+        Arc::new(Self { id, name, options, effective, tally: SharedTally::default(), router, history })
     }
 }
 
 impl Exchange {
+    /// The policies that hold for it.
+    pub fn applied(&self) -> Arc<Applied> {
+        Arc::clone(&self.effective.read().applied)
+    }
+
+    /// Where messages go that it cannot route.
+    pub fn alternate(&self) -> Option<Name> {
+        self.effective.read().alternate.clone()
+    }
+
+    /// Other policies hold from now on.
+    pub(super) fn apply(&self, applied: Applied) {
+        *self.effective.write() = Effective::new(&self.options, applied);
+    }
+
     /// Its bindings, in no particular order.
     pub fn bindings(&self) -> Vec<Binding<Destination>> {
         self.router.read().bindings().cloned().collect()
@@ -86,6 +101,22 @@ impl Exchange {
     /// Whether it lives for its bindings and has none left.
     pub(super) fn is_unused(&self) -> bool {
         self.options.auto_delete && self.router.read().is_empty()
+    }
+}
+
+/// What holds for an exchange at the moment.
+struct Effective {
+    applied: Arc<Applied>,
+    alternate: Option<Name>,
+}
+
+impl Effective {
+    /// RabbitMQ: the argument holds, if there is one.
+    fn new(options: &ExchangeOptions, applied: Applied) -> Self {
+        let argument = options.arguments.get(ALTERNATE_EXCHANGE);
+        let alternate = argument.or_else(|| applied.definition.get(ALTERNATE_EXCHANGE));
+        let alternate = alternate.and_then(FieldValue::as_str).map(Name::from);
+        Self { applied: Arc::new(applied), alternate }
     }
 }
 

@@ -24,6 +24,7 @@ pub mod journal;
 mod lane;
 mod message_log;
 mod pager;
+pub mod policies;
 mod publish;
 mod queues;
 mod restore;

@@ -13,7 +13,9 @@ use crate::clock::Timestamp;
 use crate::exchange::{Binding, ExchangeType};
 use crate::id::EntityId;
 use crate::message::Message;
-use crate::metadata::{BindingDefinition, DestinationKind, ExchangeDefinition, QueueDefinition, Recovered};
+use crate::metadata::{
+    BindingDefinition, DestinationKind, ExchangeDefinition, PolicyKind, QueueDefinition, Recovered,
+};
 use crate::name::Name;
 use crate::queue::{Queue, QueueArguments, QueueOptions, Seq};
 use crate::storage::{self, RecoveredQueue, Store, StoredMessage};
@@ -30,6 +32,14 @@ impl Broker {
         store: &Store,
     ) -> io::Result<()> {
         let counts = (recovered.exchanges.len(), recovered.queues.len(), recovered.bindings.len());
+        let policies =
+            [(PolicyKind::User, recovered.policies), (PolicyKind::Operator, recovered.operator_policies)];
+        for (kind, policies) in policies {
+            for (vhost, name, definition) in policies {
+                let restored = self.known_vhost(&vhost)?.restore_policy(kind, name.clone(), definition);
+                restored.map_err(|error| unknown(format_args!("policy '{name}': {error};")))?;
+            }
+        }
         for (vhost, name, definition) in recovered.exchanges {
             restore_exchange(&*self.known_vhost(&vhost)?, name, definition)?;
         }

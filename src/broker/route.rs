@@ -95,7 +95,7 @@ impl Walk<'_> {
             self.by_bindings(exchange, routes)
         };
         if !found
-            && let Some(alternate) = &exchange.alternate
+            && let Some(alternate) = exchange.alternate()
             && let Some(alternate) = self.vhost.exchange(alternate.as_str())
         {
             self.discover(exchange, alternate);

@@ -18,6 +18,7 @@ use super::churn::Counters;
 use super::exchange::{Destination, Exchange, ExchangeOptions};
 use super::journal::{Journal, Record};
 use super::pager::Pager;
+use super::policies::PolicySet;
 use super::surroundings::Surroundings;
 use super::timers::Timers;
 use crate::clock::Timestamp;
@@ -64,6 +65,7 @@ pub struct Vhost {
     histories: Arc<HistoryBudget>,
     /// Whether the firehose is on.
     pub(super) tracing: AtomicBool,
+    pub(super) policies: PolicySet,
     host: Arc<Surroundings>,
     pub(super) definition: RwLock<VhostDefinition>,
 }
@@ -109,6 +111,7 @@ impl Vhost {
             ids,
             histories,
             tracing: AtomicBool::new(false),
+            policies: PolicySet::default(),
             host: Arc::new(Surroundings { vhost: Weak::clone(vhost), timers, alarms, journal, pager }),
             definition: RwLock::new(definition),
         });
@@ -229,7 +232,9 @@ impl Vhost {
     ) -> Arc<Queue> {
         let owner = options.exclusive_to;
         let host = Arc::<Surroundings>::clone(&self.host);
+        let settings = self.queue_settings(&name, &options.arguments);
         let queue = Queue::new(id, name.clone(), options, host, now);
+        queue.reconfigure(settings, now);
         if let Some(owner) = owner {
             topology.exclusive.entry(owner).or_default().insert(queue.id, Arc::clone(&queue));
         }
@@ -254,6 +259,7 @@ impl Vhost {
     /// Adds an exchange that is recorded, or need not be.
     pub(super) fn insert_exchange(&self, name: Name, options: ExchangeOptions) {
         let exchange = Exchange::new(self.next_id(), name.clone(), options, &self.histories);
+        exchange.apply(self.exchange_policy(&name));
         self.exchanges.insert(name, exchange);
     }
 
@@ -321,7 +327,8 @@ impl Vhost {
         })
     }
 
-    fn record(&self, topology: &mut Topology, change: Change) {
+    /// Records a change to what is durable.
+    pub(super) fn record(&self, topology: &mut Topology, change: Change) {
         if let Some(definitions) = &self.definitions
             && !topology.is_closed
         {

@@ -5,8 +5,8 @@ use std::fmt;
 
 use lepus_protocol::{FieldTable, FieldValue};
 
-use super::erlang::Term;
 use super::exchange_type::ExchangeType;
+use crate::erlang::Term;
 
 /// Names the header that `x-consistent-hash` hashes.
 const HASH_HEADER: &str = "hash-header";

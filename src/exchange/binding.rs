@@ -6,7 +6,7 @@ use std::fmt;
 use lepus_protocol::{FieldTable, FieldValue, ShortStr};
 
 use super::consistent_hash::CHOICES_MAX;
-use super::erlang::Term;
+use crate::erlang::Term;
 
 /// Longest binding key, in octets: a short string (§4.2.5.3). It bounds the depth of a topic exchange's
 /// trie too, which also keys from a definitions file must keep to.

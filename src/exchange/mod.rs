@@ -32,7 +32,6 @@ mod history;
 
 mod dense_map;
 mod destinations;
-mod erlang;
 
 pub use binding::{BINDINGS_MAX, BindError, Binding, HEADERS_MATCHED_MAX, KEY_LENGTH_MAX};
 pub use consistent_hash::CHOICES_MAX;

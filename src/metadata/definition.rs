@@ -6,6 +6,7 @@
 use lepus_protocol::{FieldTable, FieldValue};
 
 use super::access::{PermissionDefinition, TopicPermissionDefinition, UserDefinition, VhostDefinition};
+use super::policy::{PolicyDefinition, PolicyKind};
 use crate::id::EntityId;
 use crate::name::Name;
 
@@ -72,6 +73,10 @@ pub enum Change {
     PutBinding(Name, BindingDefinition),
     /// A binding is gone.
     DeleteBinding(Name, BindingDefinition),
+    /// A policy was set: virtual host, name.
+    PutPolicy(PolicyKind, Name, Name, PolicyDefinition),
+    /// A policy is gone.
+    DeletePolicy(PolicyKind, Name, Name),
     /// A virtual host was made or changed.
     PutVhost(Name, VhostDefinition),
     /// A virtual host is gone with everything in it and all permissions for it.

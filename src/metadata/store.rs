@@ -10,9 +10,10 @@ use redb::{
 
 use super::access::{PermissionDefinition, TopicPermissionDefinition, UserDefinition, VhostDefinition};
 use super::definition::{BindingDefinition, Change, ExchangeDefinition, QueueDefinition};
+use super::policy::PolicyDefinition;
 use super::tables::{
-    BINDINGS, ByName, EXCHANGES, NEXT_ID_KEY, NUMBERS, Named, PERMISSIONS, QUEUES, TOPIC_PERMISSIONS, Tables,
-    USERS, VHOSTS,
+    BINDINGS, ByName, EXCHANGES, NEXT_ID_KEY, NUMBERS, Named, OPERATOR_POLICIES, PERMISSIONS, POLICIES,
+    QUEUES, TOPIC_PERMISSIONS, Tables, USERS, VHOSTS,
 };
 use crate::name::Name;
 
@@ -35,6 +36,10 @@ pub struct Recovered {
     pub queues: Vec<(Name, Name, QueueDefinition)>,
     /// Virtual host, definition.
     pub bindings: Vec<(Name, BindingDefinition)>,
+    /// Virtual host, name, definition.
+    pub policies: Vec<(Name, Name, PolicyDefinition)>,
+    /// Virtual host, name, definition.
+    pub operator_policies: Vec<(Name, Name, PolicyDefinition)>,
     /// Name, definition.
     pub vhosts: Vec<(Name, VhostDefinition)>,
     /// Name, definition.
@@ -144,6 +149,13 @@ impl Store {
         let understood = read_named(&transaction, QUEUES, QueueDefinition::decode, &mut recovered.queues)?
             && read_named(&transaction, EXCHANGES, ExchangeDefinition::decode, &mut recovered.exchanges)?
             && read_bindings(&transaction, &mut recovered.bindings)?
+            && read_named(&transaction, POLICIES, PolicyDefinition::decode, &mut recovered.policies)?
+            && read_named(
+                &transaction,
+                OPERATOR_POLICIES,
+                PolicyDefinition::decode,
+                &mut recovered.operator_policies,
+            )?
             && read_by_name(&transaction, VHOSTS, VhostDefinition::decode, &mut recovered.vhosts)?
             && read_by_name(&transaction, USERS, UserDefinition::decode, &mut recovered.users)?
             && read_named(

@@ -3,6 +3,7 @@
 use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 
 use super::definition::Change;
+use super::policy::PolicyKind;
 
 /// By virtual host and name.
 pub(super) type Named = TableDefinition<'static, (&'static str, &'static str), &'static [u8]>;
@@ -16,6 +17,8 @@ type Topics = TableDefinition<'static, (&'static str, &'static str, &'static str
 pub(super) const QUEUES: Named = TableDefinition::new("queues");
 pub(super) const EXCHANGES: Named = TableDefinition::new("exchanges");
 pub(super) const BINDINGS: Bindings = TableDefinition::new("bindings");
+pub(super) const POLICIES: Named = TableDefinition::new("policies");
+pub(super) const OPERATOR_POLICIES: Named = TableDefinition::new("operator_policies");
 pub(super) const VHOSTS: ByName = TableDefinition::new("vhosts");
 pub(super) const USERS: ByName = TableDefinition::new("users");
 /// By virtual host and user.
@@ -31,6 +34,8 @@ pub(super) struct Tables<'t> {
     queues: Table<'t, (&'static str, &'static str), &'static [u8]>,
     exchanges: Table<'t, (&'static str, &'static str), &'static [u8]>,
     bindings: Table<'t, (&'static str, &'static [u8]), ()>,
+    policies: Table<'t, (&'static str, &'static str), &'static [u8]>,
+    operator_policies: Table<'t, (&'static str, &'static str), &'static [u8]>,
     vhosts: Table<'t, &'static str, &'static [u8]>,
     users: Table<'t, &'static str, &'static [u8]>,
     permissions: Table<'t, (&'static str, &'static str), &'static [u8]>,
@@ -44,6 +49,8 @@ impl<'t> Tables<'t> {
             queues: transaction.open_table(QUEUES)?,
             exchanges: transaction.open_table(EXCHANGES)?,
             bindings: transaction.open_table(BINDINGS)?,
+            policies: transaction.open_table(POLICIES)?,
+            operator_policies: transaction.open_table(OPERATOR_POLICIES)?,
             vhosts: transaction.open_table(VHOSTS)?,
             users: transaction.open_table(USERS)?,
             permissions: transaction.open_table(PERMISSIONS)?,
@@ -73,6 +80,13 @@ impl<'t> Tables<'t> {
             Change::DeleteBinding(vhost, definition) => {
                 self.bindings.remove((vhost.as_str(), definition.encode().as_slice()))?;
             }
+            Change::PutPolicy(kind, vhost, name, definition) => {
+                let key = (vhost.as_str(), name.as_str());
+                self.policies_of(*kind).insert(key, definition.encode().as_slice())?;
+            }
+            Change::DeletePolicy(kind, vhost, name) => {
+                self.policies_of(*kind).remove((vhost.as_str(), name.as_str()))?;
+            }
             Change::PutVhost(name, definition) => {
                 self.vhosts.insert(name.as_str(), definition.encode().as_slice())?;
             }
@@ -98,6 +112,16 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
+    fn policies_of(
+        &mut self,
+        kind: PolicyKind,
+    ) -> &mut Table<'t, (&'static str, &'static str), &'static [u8]> {
+        match kind {
+            PolicyKind::User => &mut self.policies,
+            PolicyKind::Operator => &mut self.operator_policies,
+        }
+    }
+
     fn raise_next_id(&mut self, next: u64) -> Result<(), redb::Error> {
         let known = self.numbers.get(NEXT_ID_KEY)?.map_or(0, |next| next.value());
         self.numbers.insert(NEXT_ID_KEY, next.max(known))?;
@@ -112,6 +136,8 @@ impl<'t> Tables<'t> {
         self.queues.retain_in((vhost, "")..(next, ""), |_, _| false)?;
         self.exchanges.retain_in((vhost, "")..(next, ""), |_, _| false)?;
         self.bindings.retain_in((vhost, &[][..])..(next, &[][..]), |_, ()| false)?;
+        self.policies.retain_in((vhost, "")..(next, ""), |_, _| false)?;
+        self.operator_policies.retain_in((vhost, "")..(next, ""), |_, _| false)?;
         self.permissions.retain_in((vhost, "")..(next, ""), |_, _| false)?;
         self.topic_permissions.retain_in((vhost, "", "")..(next, "", ""), |_, _| false)?;
         Ok(())

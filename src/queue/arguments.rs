@@ -51,7 +51,7 @@ const NOT_QUORUM: &[&str] = &[
 ];
 
 /// How often a message may come back to a quorum queue that does not say (RabbitMQ 4).
-const DELIVERY_LIMIT_DEFAULT: u32 = 20;
+pub(super) const DELIVERY_LIMIT_DEFAULT: u32 = 20;
 
 type Check = fn(&FieldValue, &FieldTable) -> Result<(), String>;
 
@@ -262,9 +262,14 @@ fn dead_letter(raw: &FieldTable) -> Option<DeadLetterTarget> {
 }
 
 fn overflow(raw: &FieldTable) -> Overflow {
-    match raw.get("x-overflow").and_then(FieldValue::as_str) {
-        Some("reject-publish") => Overflow::RejectPublish,
-        Some("reject-publish-dlx") => Overflow::RejectPublishDlx,
+    raw.get("x-overflow").and_then(FieldValue::as_str).map(overflow_named).unwrap_or_default()
+}
+
+/// What RabbitMQ means by this value of `x-overflow`.
+pub(super) fn overflow_named(name: &str) -> Overflow {
+    match name {
+        "reject-publish" => Overflow::RejectPublish,
+        "reject-publish-dlx" => Overflow::RejectPublishDlx,
         _ => Overflow::DropHead,
     }
 }

@@ -13,6 +13,7 @@ mod operation;
 pub mod outlet;
 mod paging;
 pub mod ready;
+pub mod settings;
 pub mod state;
 
 use std::fmt;
@@ -39,6 +40,7 @@ pub use state::residence::{Evictable, Evicted, Stored, Unstored, Whereabouts};
 pub use state::{Command, DropReason, Dropped, Remains};
 
 use consumers::Consumers;
+use settings::Settings;
 use state::{Effects, State};
 
 /// How a queue was declared (§1.7.2.1).
@@ -70,6 +72,7 @@ pub struct Queue {
 struct Inner {
     state: State,
     consumers: Consumers,
+    settings: Settings,
     deleted: bool,
     /// Last declare, get, or presence of a consumer: what the queue lease counts from.
     last_used: Timestamp,
@@ -125,9 +128,11 @@ impl Queue {
         host: Arc<dyn Host>,
         now: Timestamp,
     ) -> Arc<Self> {
+        let settings = Settings::of(&options.arguments);
         let inner = Inner {
-            state: State::new(options.arguments.limits.clone(), options.durable),
+            state: State::new(settings.limits.clone(), options.durable),
             consumers: Consumers::new(options.arguments.single_active_consumer),
+            settings,
             deleted: false,
             last_used: now,
             last_active: now,
@@ -398,7 +403,7 @@ impl Queue {
 
     /// When the queue goes for lack of use; `None` while somebody consumes.
     fn lease_deadline(&self, inner: &Inner) -> Option<Timestamp> {
-        let idle_ms = self.options.arguments.limits.idle_ms?;
+        let idle_ms = inner.settings.limits.idle_ms?;
         inner.consumers.is_empty().then(|| inner.last_used.plus_millis(idle_ms))
     }
 }

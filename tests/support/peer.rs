@@ -227,6 +227,11 @@ impl Peer {
     /// A method with content: deliver, get-ok or return.
     pub(crate) async fn expect_content(&mut self, channel: u16, name: &str) -> Content {
         let method = self.expect(channel, name).await;
+        self.finish_content(channel, method).await
+    }
+
+    /// The rest of a method with content that has come already.
+    pub(crate) async fn finish_content(&mut self, channel: u16, method: Method) -> Content {
         let header = self.expect_frame().await;
         let decoded = wire::decode_header(&header.payload);
         let Some((_, size, properties)) = decoded.filter(|_| header.kind == wire::HEADER) else {

@@ -133,6 +133,11 @@ impl State {
         Self { limits, durable, ..Self::default() }
     }
 
+    /// Other limits hold: for what comes from now on; see [`Self::drop_overflow`] for what is there.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// Carries out one command.
     pub fn apply(&mut self, command: Command, now: Timestamp, effects: &mut Effects) {
         match command {

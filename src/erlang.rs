@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use lepus_protocol::FieldValue;
 
 /// Prints a field's value as the Erlang term that RabbitMQ makes of it.
-pub(super) struct Term<'a>(pub(super) &'a FieldValue);
+pub struct Term<'a>(pub &'a FieldValue);
 
 impl fmt::Display for Term<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

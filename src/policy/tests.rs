@@ -1,0 +1,162 @@
+use super::*;
+
+fn table(entries: &[(&str, FieldValue)]) -> FieldTable {
+    let mut table = FieldTable::new();
+    entries.iter().for_each(|(key, value)| table.insert(key, value.clone()));
+    table
+}
+
+fn policy(kind: PolicyKind, entries: &[(&str, FieldValue)]) -> Result<Policy, PolicyError> {
+    let definition = PolicyDefinition {
+        pattern: "^q".to_owned(),
+        apply_to: "all".to_owned(),
+        priority: 0,
+        definition: table(entries),
+    };
+    Policy::new(kind, Name::from("p"), definition)
+}
+
+fn refusal(key: &str, value: impl Into<FieldValue>) -> String {
+    policy(PolicyKind::User, &[(key, value.into())]).unwrap_err().to_string()
+}
+
+/// A set with one policy of each kind.
+fn both(user: &[(&str, FieldValue)], operator: &[(&str, FieldValue)]) -> Policies {
+    let mut policies = Policies::default();
+    policies.put(PolicyKind::User, policy(PolicyKind::User, user).unwrap()).unwrap();
+    policies.put(PolicyKind::Operator, policy(PolicyKind::Operator, operator).unwrap()).unwrap();
+    policies
+}
+
+#[test]
+fn bad_values_are_refused_in_rabbitmqs_words() {
+    // Seen on RabbitMQ 3.10.8.
+    assert_eq!(refusal("max-length", "x"), "<<\"x\">> is not a valid maximum length");
+    assert_eq!(refusal("max-length", -1), "-1 is not a valid maximum length");
+    assert_eq!(refusal("max-length", FieldValue::Void), "null is not a valid maximum length");
+    assert_eq!(refusal("message-ttl", 1.5), "1.5 is not a valid message TTL");
+    assert_eq!(refusal("message-ttl", true), "true is not a valid message TTL");
+    assert_eq!(refusal("expires", 0), "0 is not a valid queue expiry");
+    assert_eq!(refusal("overflow", "x"), "<<\"x\">> is not a valid overflow value");
+    assert_eq!(
+        refusal("dead-letter-exchange", vec!["a".into()]),
+        "[<<\"a\">>] is not a valid dead letter exchange name"
+    );
+    assert_eq!(
+        refusal("dead-letter-routing-key", table(&[("a", 1.into())])),
+        "#{<<\"a\">> => 1} is not a valid dead letter routing key"
+    );
+    assert_eq!(refusal("max-age", "7"), "<<\"7\">> is not a valid max age");
+    assert_eq!(refusal("nonsense", 1), "[{<<\"nonsense\">>,1}] are not recognised policy settings");
+}
+
+#[test]
+fn the_first_bad_value_by_name_is_told_before_unknown_keys() {
+    let error = policy(
+        PolicyKind::User,
+        &[("nonsense", 1.into()), ("max-length", "x".into()), ("expires", (-5).into())],
+    );
+    assert_eq!(error.unwrap_err().to_string(), "-5 is not a valid queue expiry");
+    assert_eq!(policy(PolicyKind::User, &[]).unwrap_err().to_string(), "no policy provided");
+}
+
+#[test]
+fn operators_have_fewer_keys() {
+    let error = policy(PolicyKind::Operator, &[("alternate-exchange", "a".into())]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "[{<<\"alternate-exchange\">>,<<\"a\">>}] are not recognised policy settings"
+    );
+    assert!(policy(PolicyKind::Operator, &[("overflow", "drop-head".into())]).is_ok());
+}
+
+#[test]
+fn an_operator_bounds_what_users_ask_for() {
+    let policies = both(
+        &[("max-length", 100.into()), ("message-ttl", 5.into()), ("overflow", "drop-head".into())],
+        &[("max-length", 10.into()), ("message-ttl", 50.into()), ("overflow", "reject-publish".into())],
+    );
+    let applied = policies.applied_to(&Name::from("q"), Subject::ClassicQueue);
+    assert_eq!(applied.definition.get("max-length").unwrap().as_integer(), Some(10));
+    assert_eq!(applied.definition.get("message-ttl").unwrap().as_integer(), Some(5));
+    assert_eq!(applied.definition.get("overflow").unwrap().as_str(), Some("reject-publish"));
+}
+
+#[test]
+fn a_negative_delivery_limit_is_no_limit_and_wins() {
+    let limit = |user: i32, operator: i32| {
+        let policies = both(&[("delivery-limit", user.into())], &[("delivery-limit", operator.into())]);
+        let applied = policies.applied_to(&Name::from("q"), Subject::QuorumQueue);
+        applied.definition.get("delivery-limit").unwrap().as_integer()
+    };
+    assert_eq!((limit(5, 7), limit(5, -1), limit(-1, 7)), (Some(5), Some(5), Some(7)));
+}
+
+#[test]
+fn the_highest_priority_that_matches_and_suits_holds() {
+    let mut policies = Policies::default();
+    for (name, priority, apply_to, key) in [
+        ("low", 1, "all", "max-length"),
+        ("high", 5, "queues", "max-length"),
+        ("higher", 6, "quorum_queues", "delivery-limit"),
+        ("elsewhere", 9, "exchanges", "alternate-exchange"),
+    ] {
+        let value = if key == "alternate-exchange" { "a".into() } else { FieldValue::from(priority) };
+        let definition = PolicyDefinition {
+            pattern: "^q".to_owned(),
+            apply_to: apply_to.to_owned(),
+            priority: i64::from(priority),
+            definition: table(&[(key, value)]),
+        };
+        let policy = Policy::new(PolicyKind::User, Name::from(name), definition).unwrap();
+        assert_eq!(policies.put(PolicyKind::User, policy), Ok(true));
+    }
+    let holds = |name: &str, subject| {
+        let applied = policies.applied_to(&Name::from(name), subject);
+        applied.policy.map(|policy| policy.name.as_str().to_owned())
+    };
+    assert_eq!(holds("q", Subject::ClassicQueue).as_deref(), Some("high"));
+    assert_eq!(holds("q", Subject::QuorumQueue).as_deref(), Some("higher"));
+    assert_eq!(holds("q", Subject::Exchange).as_deref(), Some("elsewhere"));
+    assert_eq!(holds("other", Subject::ClassicQueue), None);
+}
+
+#[test]
+fn a_policy_for_another_type_of_queue_does_not_hold_at_all() {
+    let policies = both(&[("delivery-limit", 3.into()), ("max-length", 1.into())], &[("expires", 1.into())]);
+    let applied = policies.applied_to(&Name::from("q"), Subject::ClassicQueue);
+    assert!(applied.policy.is_none() && applied.definition.get("max-length").is_none());
+    assert!(applied.operator.is_some());
+}
+
+#[test]
+fn an_empty_pattern_is_found_in_every_name() {
+    let definition = PolicyDefinition {
+        pattern: String::new(),
+        apply_to: "queues".to_owned(),
+        priority: 0,
+        definition: table(&[("max-length", 1.into())]),
+    };
+    let policy = Policy::new(PolicyKind::User, Name::from("p"), definition).unwrap();
+    assert!(policy.matches(&Name::from("anything"), Subject::ClassicQueue));
+}
+
+#[test]
+fn what_cannot_be_understood_is_refused_with_its_reason() {
+    let refusal = |pattern: &str, apply_to: &str| {
+        let definition = PolicyDefinition {
+            pattern: pattern.to_owned(),
+            apply_to: apply_to.to_owned(),
+            priority: 0,
+            definition: table(&[("max-length", 1.into())]),
+        };
+        Policy::new(PolicyKind::User, Name::from("p"), definition).unwrap_err().to_string()
+    };
+    let reason = refusal("(", "all");
+    assert!(reason.starts_with("pattern should be regular expression but is invalid: "), "{reason}");
+    assert_eq!(
+        refusal("q", "foo"),
+        "apply-to 'foo' unrecognised; should be one of: 'queues', 'classic_queues', 'quorum_queues', 'streams', \
+         'exchanges', or 'all'"
+    );
+}
