@@ -65,7 +65,7 @@ impl Session {
         let mut routes = Routes::new();
         match destination {
             Destination::Queue(queue) => routes.push(Arc::clone(queue)),
-            Destination::Exchange(exchange) => self.route(exchange, message, &[], &mut routes),
+            Destination::Exchange(exchange) => drop(self.route(exchange, message, &[], now, &mut routes)),
         }
         self.enqueue(&mut routes, message, now);
     }

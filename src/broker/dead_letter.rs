@@ -118,9 +118,14 @@ impl Letter {
         };
         let letter = self.letter(properties, &headers, keys.first().map(Vec::as_slice).unwrap_or_default());
         let mut routes = Routes::new();
-        route(&self.vhost, &exchange, &letter, keys.get(1..).unwrap_or_default(), &mut routes);
+        let extra_keys = keys.get(1..).unwrap_or_default();
+        let passage = route(&self.vhost, &exchange, &letter, extra_keys, self.now, &mut routes);
         routes.retain(|queue| !self.is_cycle(&queue.name, &deaths));
-        let (_refused, placements) = give(&mut routes, &letter, self.now);
+        let reached = !routes.is_empty();
+        let (refused, placements) = give(&mut routes, &letter, self.now);
+        if refused || !reached {
+            passage.forget();
+        }
         if !placements.is_empty() {
             self.vhost.journal().record(Record::Publish(placements, letter));
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use lepus_protocol::{FieldTable, FieldValue};
 use parking_lot::{Mutex, RwLock};
 
-use crate::exchange::{Binding, ExchangeType, History, HistoryBudget, Router, Target};
+use crate::exchange::{Binding, ExchangeType, History, MemoryBudget, Router, Seen, Target};
 use crate::id::EntityId;
 use crate::metadata::DestinationKind;
 use crate::metrics::SharedTally;
@@ -49,6 +49,8 @@ pub struct Exchange {
     pub(super) router: RwLock<Router<Destination>>,
     /// The last messages, where the type keeps them. Locked before the bindings.
     pub(super) history: Option<Mutex<History>>,
+    /// What it has seen, where the type lets nothing through twice.
+    pub(super) seen: Option<Mutex<Seen>>,
 }
 
 impl Exchange {
@@ -57,13 +59,15 @@ impl Exchange {
         id: EntityId,
         name: Name,
         options: ExchangeOptions,
-        histories: &Arc<HistoryBudget>,
+        memories: &Arc<MemoryBudget>,
     ) -> Arc<Self> {
         let effective = RwLock::new(Effective::new(&options, Applied::default()));
         let router = RwLock::new(Router::new(options.kind, &options.arguments));
         let history = (options.kind == ExchangeType::RecentHistory)
-            .then(|| Mutex::new(History::new(&options.arguments, Arc::clone(histories))));
-        Arc::new(Self { id, name, options, effective, tally: SharedTally::default(), router, history })
+            .then(|| Mutex::new(History::new(&options.arguments, Arc::clone(memories))));
+        let seen = (options.kind == ExchangeType::MessageDeduplication)
+            .then(|| Mutex::new(Seen::new(&options.arguments, Arc::clone(memories))));
+        Arc::new(Self { id, name, options, effective, tally: SharedTally::default(), router, history, seen })
     }
 }
 

@@ -108,7 +108,7 @@ impl Vhost {
         };
         let copy = Message::new(&envelope, message.body());
         let mut routes = Routes::new();
-        route(self, &exchange, &copy, &[], &mut routes);
+        let _nothing_to_remember = route(self, &exchange, &copy, &[], now, &mut routes);
         // A copy is not persistent: nothing is to be logged.
         let (_refused, _placements) = give(&mut routes, &copy, now);
     }

@@ -67,7 +67,7 @@ pub use first::FirstUser;
 pub use journal::{Journal, LogPosition, OnDurable};
 pub use publish::{Accepted, Clearance};
 pub use queues::{DeleteOnly, QueueDeclaration};
-pub use route::Routes;
+pub use route::{Passage, Routes};
 pub use seats::{ChannelSeat, Seat};
 pub use session::Session;
 pub use vhost::Vhost;
@@ -133,9 +133,9 @@ impl Broker {
         let timers = Arc::new(Timers::new(clock));
         let Some(data) = data else {
             let (journal, ids) = (Arc::new(Journal::default()), Arc::default());
-            let histories = Arc::default();
+            let memories = Arc::default();
             let foundation =
-                Foundation { timers, alarms, definitions: None, journal, pager: None, ids, histories };
+                Foundation { timers, alarms, definitions: None, journal, pager: None, ids, memories };
             let mut defined = Recovered::default();
             first.begin(&mut defined)?;
             return Ok((Self::with(&mut defined, rules, clock, foundation), None));
@@ -154,7 +154,7 @@ impl Broker {
             journal,
             pager: Some(Arc::clone(&pager)),
             ids: Arc::new(AtomicU64::new(defined.next_id)),
-            histories: Arc::default(),
+            memories: Arc::default(),
         };
         let broker = Self::with(&mut defined, rules, clock, foundation);
         broker.restore(defined, &StoredMessages::new(&stored, after_crash), log.store())?;

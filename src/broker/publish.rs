@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::exchange::Exchange;
 use super::journal::Record;
-use super::route::{Routes, route};
+use super::route::{Passage, Routes, route};
 use super::session::Session;
 use crate::auth::{Access, TopicGrant};
 use crate::clock::Timestamp;
@@ -61,8 +61,15 @@ impl Session {
     }
 
     /// Adds to `routes` the queues for a message with its own routing key and `extra_keys`.
-    pub fn route(&self, exchange: &Exchange, message: &Message, extra_keys: &[Vec<u8>], routes: &mut Routes) {
-        route(&self.vhost, exchange, message, extra_keys, routes);
+    pub fn route(
+        &self,
+        exchange: &Arc<Exchange>,
+        message: &Message,
+        extra_keys: &[Vec<u8>],
+        now: Timestamp,
+        routes: &mut Routes,
+    ) -> Passage {
+        route(&self.vhost, exchange, message, extra_keys, now, routes)
     }
 
     /// Gives the message to each queue; what is to be kept goes to the log once. RabbitMQ: refused if any queue

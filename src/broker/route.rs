@@ -9,7 +9,8 @@ use lepus_protocol::{FieldTable, Properties};
 
 use super::exchange::{Destination, Exchange};
 use super::vhost::Vhost;
-use crate::exchange::{MessageHeaders, Subject};
+use crate::clock::Timestamp;
+use crate::exchange::{Digest, MessageHeaders, Sighting, Subject};
 use crate::id::EntityId;
 use crate::message::Message;
 use crate::queue::Queue;
@@ -54,6 +55,31 @@ struct Walk<'a> {
     /// Exchanges to look at, in order of discovery; none twice, so that cycles end.
     exchanges: Vec<Arc<Exchange>>,
     seen: HashSet<EntityId, RandomState>,
+    now: Timestamp,
+    passage: Passage,
+}
+
+/// What exchanges on the way remember of a message.
+#[derive(Debug, Default)]
+pub struct Passage {
+    duplicate: bool,
+    sightings: Vec<(Arc<Exchange>, Digest)>,
+}
+
+impl Passage {
+    /// Whether an exchange held it back, having seen its like: it is done with then, not unroutable.
+    pub fn is_duplicate(&self) -> bool {
+        self.duplicate
+    }
+
+    /// The message was not kept after all: its publisher may send it again, and that is no duplicate.
+    pub fn forget(self) {
+        for (exchange, digest) in self.sightings {
+            if let Some(seen) = &exchange.seen {
+                seen.lock().forget(digest);
+            }
+        }
+    }
 }
 
 /// Adds to `routes` the queues that a message published to `exchange` goes to.
@@ -61,11 +87,12 @@ struct Walk<'a> {
 /// RabbitMQ: the headers CC and BCC add keys; a queue gets one copy however many bindings match.
 pub fn route(
     vhost: &Vhost,
-    exchange: &Exchange,
+    exchange: &Arc<Exchange>,
     message: &Message,
     extra_keys: &[Vec<u8>],
+    now: Timestamp,
     routes: &mut Routes,
-) {
+) -> Passage {
     let headers = LazyHeaders::new(message.properties());
     let own_key = [message.routing_key()];
     let all_keys: Vec<&[u8]>;
@@ -76,7 +103,15 @@ pub fn route(
         all_keys.as_slice()
     };
     let subject = Subject { keys, headers: &headers, random: rand::random };
-    let mut walk = Walk { vhost, message, subject, seen: HashSet::default(), exchanges: Vec::new() };
+    let mut walk = Walk {
+        vhost,
+        message,
+        subject,
+        exchanges: Vec::new(),
+        seen: HashSet::default(),
+        now,
+        passage: Passage::default(),
+    };
     walk.visit(exchange, routes);
     while let Some(exchange) = walk.exchanges.pop() {
         walk.visit(&exchange, routes);
@@ -85,10 +120,11 @@ pub fn route(
         routes.sort_unstable_by_key(|queue| queue.id);
         routes.dedup_by_key(|queue| queue.id);
     }
+    walk.passage
 }
 
 impl Walk<'_> {
-    fn visit(&mut self, exchange: &Exchange, routes: &mut Routes) {
+    fn visit(&mut self, exchange: &Arc<Exchange>, routes: &mut Routes) {
         let found = if exchange.name.is_empty() {
             self.by_queue_name(routes)
         } else {
@@ -110,7 +146,18 @@ impl Walk<'_> {
         routes.len() > before
     }
 
-    fn by_bindings(&mut self, exchange: &Exchange, routes: &mut Routes) -> bool {
+    fn by_bindings(&mut self, exchange: &Arc<Exchange>, routes: &mut Routes) -> bool {
+        if let Some(seen) = &exchange.seen {
+            let sighting = seen.lock().see(self.subject.headers.table(), self.now);
+            match sighting {
+                Sighting::Anonymous => {}
+                Sighting::New(digest) => self.passage.sightings.push((Arc::clone(exchange), digest)),
+                Sighting::Duplicate => {
+                    self.passage.duplicate = true;
+                    return true;
+                }
+            }
+        }
         // Held while the bindings are looked at: who binds meanwhile gets the message from here or from there, once.
         let _history = exchange.history.as_ref().map(|history| {
             let mut history = history.lock();

@@ -22,7 +22,7 @@ use super::policies::PolicySet;
 use super::surroundings::Surroundings;
 use super::timers::Timers;
 use crate::clock::Timestamp;
-use crate::exchange::{BindError, Binding, ExchangeType, HistoryBudget};
+use crate::exchange::{BindError, Binding, ExchangeType, MemoryBudget};
 use crate::id::{ConnectionId, EntityId};
 use crate::message::Message;
 use crate::metadata::{
@@ -62,7 +62,7 @@ pub struct Vhost {
     definitions: Option<Arc<Definitions>>,
     journal: Arc<Journal>,
     ids: Arc<AtomicU64>,
-    histories: Arc<HistoryBudget>,
+    memories: Arc<MemoryBudget>,
     /// Whether the firehose is on.
     pub(super) tracing: AtomicBool,
     pub(super) policies: PolicySet,
@@ -93,13 +93,13 @@ pub(super) struct Foundation {
     /// Keeps messages within their memory; `None`: they stay there.
     pub(super) pager: Option<Arc<Pager>>,
     pub(super) ids: Arc<AtomicU64>,
-    pub(super) histories: Arc<HistoryBudget>,
+    pub(super) memories: Arc<MemoryBudget>,
 }
 
 impl Vhost {
     /// A virtual host with the exchanges that every one has.
     pub(super) fn new(name: Name, definition: VhostDefinition, foundation: Foundation) -> Arc<Self> {
-        let Foundation { timers, alarms, definitions, journal, pager, ids, histories } = foundation;
+        let Foundation { timers, alarms, definitions, journal, pager, ids, memories } = foundation;
         let vhost = Arc::new_cyclic(|vhost| Self {
             name,
             exchanges: DashMap::default(),
@@ -109,7 +109,7 @@ impl Vhost {
             definitions,
             journal: Arc::clone(&journal),
             ids,
-            histories,
+            memories,
             tracing: AtomicBool::new(false),
             policies: PolicySet::default(),
             host: Arc::new(Surroundings { vhost: Weak::clone(vhost), timers, alarms, journal, pager }),
@@ -258,7 +258,7 @@ impl Vhost {
 
     /// Adds an exchange that is recorded, or need not be.
     pub(super) fn insert_exchange(&self, name: Name, options: ExchangeOptions) {
-        let exchange = Exchange::new(self.next_id(), name.clone(), options, &self.histories);
+        let exchange = Exchange::new(self.next_id(), name.clone(), options, &self.memories);
         exchange.apply(self.exchange_policy(&name));
         self.exchanges.insert(name, exchange);
     }

@@ -138,14 +138,17 @@ impl Channel {
         let mut routes = std::mem::take(&mut self.routes);
         self.count_publish(&publication.exchange, message.body().len());
         let session = &self.context.session;
-        session.route(&publication.exchange, message, &publication.extra_keys, &mut routes);
-        self.count_routes(routes.len() as u64, publication.mandatory);
+        let passage =
+            session.route(&publication.exchange, message, &publication.extra_keys, now, &mut routes);
+        let mandatory = publication.mandatory && !passage.is_duplicate();
+        self.count_routes(routes.len() as u64, mandatory);
         if self.tap.is_open() {
             let vhost = &self.context.session.vhost;
             vhost.trace_publish(&self.tap.tapped(), message, &publication.extra_keys, &routes, now);
         }
         if routes.is_empty() {
-            if publication.mandatory {
+            passage.forget();
+            if mandatory {
                 self.send_return(message);
             }
             // RabbitMQ: what goes nowhere is confirmed.
@@ -153,7 +156,11 @@ impl Channel {
         }
         let Accepted(accepted) = self.context.session.enqueue(&mut routes, message, now);
         self.routes = routes;
-        if accepted { Outcome::Ack } else { Outcome::Nack }
+        if accepted {
+            return Outcome::Ack;
+        }
+        passage.forget();
+        Outcome::Nack
     }
 
     /// basic.return (§1.8.3.8). It goes out before the confirm of the same publish.

@@ -17,6 +17,15 @@ const HASH_PROPERTY: &str = "hash-property";
 /// How many messages `x-recent-history` keeps.
 const HISTORY_LENGTH: &str = "x-recent-history-length";
 
+/// How many headers `x-message-deduplication` remembers.
+const CACHE_SIZE: &str = "x-cache-size";
+
+/// For how many milliseconds.
+const CACHE_TTL: &str = "x-cache-ttl";
+
+/// Where.
+const CACHE_PERSISTENCE: &str = "x-cache-persistence";
+
 /// Messages that `x-recent-history` keeps if it is not told (RabbitMQ).
 const HISTORY_LENGTH_DEFAULT: usize = 20;
 
@@ -31,6 +40,21 @@ pub enum ArgumentError {
     UnsupportedProperty(String),
     /// It has to be a positive integer; its name and value.
     NotPositive(&'static str, FieldValue),
+    /// How many headers are to be remembered has to be said, as a positive integer.
+    NoCacheSize,
+    /// For how long they are to be remembered is no positive integer.
+    BadCacheTtl,
+    /// They are remembered in memory only.
+    BadCachePersistence,
+}
+
+/// What `x-message-deduplication` remembers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Deduplication {
+    /// How many headers.
+    pub(super) size_max: usize,
+    /// For how many milliseconds; `None`: as long as there is room.
+    pub(super) ttl_ms: Option<u64>,
 }
 
 /// What `x-consistent-hash` takes the hash of.
@@ -57,6 +81,7 @@ pub fn check(kind: ExchangeType, arguments: &FieldTable) -> Result<(), ArgumentE
     match kind {
         ExchangeType::ConsistentHash => HashOn::from_arguments(arguments).map(drop),
         ExchangeType::RecentHistory => history_length(arguments).map(drop),
+        ExchangeType::MessageDeduplication => Deduplication::from_arguments(arguments).map(drop),
         ExchangeType::Direct
         | ExchangeType::Fanout
         | ExchangeType::Topic
@@ -80,6 +105,26 @@ impl HashOn {
             (Some(_), Some(_)) => Err(ArgumentError::HeaderAndProperty),
         }
     }
+}
+
+impl Deduplication {
+    pub(super) fn from_arguments(arguments: &FieldTable) -> Result<Self, ArgumentError> {
+        let size = arguments.get(CACHE_SIZE).and_then(positive).ok_or(ArgumentError::NoCacheSize)?;
+        let ttl = arguments.get(CACHE_TTL).map(|value| positive(value).ok_or(ArgumentError::BadCacheTtl));
+        match arguments.get(CACHE_PERSISTENCE).map(FieldValue::as_str) {
+            None | Some(Some("memory")) => {}
+            // On disk it would have to be written before each message that it lets through.
+            Some(_) => return Err(ArgumentError::BadCachePersistence),
+        }
+        Ok(Self { size_max: usize::try_from(size).unwrap_or(usize::MAX), ttl_ms: ttl.transpose()? })
+    }
+}
+
+/// A positive integer, which the plugin also takes as decimal digits.
+fn positive(value: &FieldValue) -> Option<u64> {
+    let by_digits = || value.as_str()?.parse().ok();
+    let number = value.as_integer().or_else(by_digits)?;
+    u64::try_from(number).ok().filter(|number| *number > 0)
 }
 
 /// How many messages an exchange of type `x-recent-history` keeps.
@@ -111,6 +156,16 @@ impl fmt::Display for ArgumentError {
             Self::NotPositive(key, value) => {
                 write!(f, "Invalid argument {}, '{key}' must be a positive integer", Term(value))
             }
+            Self::NoCacheSize => {
+                write!(f, "Missing or invalid argument, '{CACHE_SIZE}' must be an integer greater than 0")
+            }
+            Self::BadCacheTtl => {
+                write!(f, "Invalid argument, '{CACHE_TTL}' must be an integer greater than 0")
+            }
+            Self::BadCachePersistence => write!(
+                f,
+                "Invalid argument, '{CACHE_PERSISTENCE}' must be 'memory': what was seen is not kept on disk"
+            ),
         }
     }
 }
@@ -142,6 +197,24 @@ mod tests {
         assert_eq!(
             refused(&[("hash-header", 5_i32.into())]),
             "Invalid argument 5, 'hash-header' must be a string"
+        );
+    }
+
+    #[test]
+    fn what_is_remembered_of_duplicates_has_a_size_and_may_have_a_time() {
+        let refused = |entries: &[_]| refusal(ExchangeType::MessageDeduplication, entries);
+        let size = |size: FieldValue| ("x-cache-size", size);
+        assert_eq!(refused(&[size(5_i32.into()), ("x-cache-ttl", "1000".into())]), "accepted");
+        let reason = "Missing or invalid argument, 'x-cache-size' must be an integer greater than 0";
+        for entries in [&[][..], &[size(0_i32.into())], &[size("x".into())], &[size(true.into())]] {
+            assert_eq!(refused(entries), reason);
+        }
+        let reason = "Invalid argument, 'x-cache-ttl' must be an integer greater than 0";
+        assert_eq!(refused(&[size(5_i32.into()), ("x-cache-ttl", 0_i32.into())]), reason);
+        assert_eq!(refused(&[size(5_i32.into()), ("x-cache-persistence", "memory".into())]), "accepted");
+        assert!(
+            refused(&[size(5_i32.into()), ("x-cache-persistence", "disk".into())])
+                .contains("not kept on disk")
         );
     }
 

@@ -21,11 +21,13 @@ pub enum ExchangeType {
     LocalRandom,
     /// To everything bound; what is bound later gets the last messages as well.
     RecentHistory,
+    /// To everything bound, unless a message with the same header was seen before.
+    MessageDeduplication,
 }
 
 impl ExchangeType {
     /// Every type there is: the specification's in its order, then RabbitMQ's.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Direct,
         Self::Fanout,
         Self::Topic,
@@ -35,6 +37,7 @@ impl ExchangeType {
         Self::Random,
         Self::LocalRandom,
         Self::RecentHistory,
+        Self::MessageDeduplication,
     ];
 
     /// The type that `exchange.declare` means by this name.
@@ -54,6 +57,7 @@ impl ExchangeType {
             Self::Random => "x-random",
             Self::LocalRandom => "x-local-random",
             Self::RecentHistory => "x-recent-history",
+            Self::MessageDeduplication => "x-message-deduplication",
         }
     }
 }

@@ -4,19 +4,15 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use lepus_protocol::FieldTable;
 
 use super::arguments::history_length;
+use super::budget::MemoryBudget;
 use crate::message::Message;
 
 /// Octets that one exchange remembers at most, whatever its length.
 const HISTORY_OCTETS_MAX: u64 = 16 * 1024 * 1024;
-
-/// Octets that all exchanges together remember at most: histories do not drain as queues do, so that they must not
-/// be what publishers wait for.
-const ALL_HISTORIES_OCTETS_MAX: u64 = 256 * 1024 * 1024;
 
 /// Octets of a remembered message besides its own: its entry and its allocation.
 const ENTRY_OVERHEAD: u64 = 64;
@@ -24,22 +20,18 @@ const ENTRY_OVERHEAD: u64 = 64;
 /// A message with this header, true, is not remembered.
 const NO_STORE: &str = "x-recent-history-no-store";
 
-/// Octets that all histories of a process hold.
-#[derive(Debug, Default)]
-pub struct HistoryBudget(AtomicU64);
-
 /// The last messages, the oldest first.
 #[derive(Debug)]
 pub struct History {
     length_max: usize,
     messages: VecDeque<Message>,
     octets: u64,
-    budget: Arc<HistoryBudget>,
+    budget: Arc<MemoryBudget>,
 }
 
 impl History {
     /// Remembers as many messages as `arguments` say.
-    pub fn new(arguments: &FieldTable, budget: Arc<HistoryBudget>) -> Self {
+    pub fn new(arguments: &FieldTable, budget: Arc<MemoryBudget>) -> Self {
         // What was declared was accepted, so there is no error to come.
         let length_max = history_length(arguments).unwrap_or(1);
         Self { length_max, messages: VecDeque::new(), octets: 0, budget }
@@ -59,7 +51,7 @@ impl History {
             }
         }
         self.octets += octets;
-        self.budget.0.fetch_add(octets, Ordering::Relaxed);
+        self.budget.take(octets);
         self.messages.push_back(message.clone());
     }
 
@@ -69,22 +61,21 @@ impl History {
     }
 
     fn is_beyond(&self, more: u64) -> bool {
-        let all = self.budget.0.load(Ordering::Relaxed);
-        self.octets + more > HISTORY_OCTETS_MAX || all + more > ALL_HISTORIES_OCTETS_MAX
+        self.octets + more > HISTORY_OCTETS_MAX || !self.budget.has_room_for(more)
     }
 
     fn forget_oldest(&mut self) -> bool {
         let Some(oldest) = self.messages.pop_front() else { return false };
         let octets = octets_of(&oldest);
         self.octets -= octets;
-        self.budget.0.fetch_sub(octets, Ordering::Relaxed);
+        self.budget.give_back(octets);
         true
     }
 }
 
 impl Drop for History {
     fn drop(&mut self) {
-        self.budget.0.fetch_sub(self.octets, Ordering::Relaxed);
+        self.budget.give_back(self.octets);
     }
 }
 
@@ -96,6 +87,7 @@ fn octets_of(message: &Message) -> u64 {
 mod tests {
     use lepus_protocol::FieldValue;
 
+    use super::super::budget::ALL_MEMORIES_OCTETS_MAX;
     use super::*;
     use crate::message::Envelope;
 
@@ -105,7 +97,7 @@ mod tests {
         table
     }
 
-    fn history(length: i32, budget: &Arc<HistoryBudget>) -> History {
+    fn history(length: i32, budget: &Arc<MemoryBudget>) -> History {
         History::new(&table("x-recent-history-length", length.into()), Arc::clone(budget))
     }
 
@@ -137,29 +129,29 @@ mod tests {
 
     #[test]
     fn large_messages_shorten_a_history() {
-        let budget = Arc::default();
+        let budget: Arc<MemoryBudget> = Arc::default();
         let mut history = history(1_000_000, &budget);
         let megabyte = message(&vec![0; 1 << 20]);
         for _ in 0..100 {
             history.remember(&megabyte, None);
         }
         assert_eq!(history.messages().len(), 15);
-        assert!(budget.0.load(Ordering::Relaxed) <= HISTORY_OCTETS_MAX);
+        assert!(budget.taken() <= HISTORY_OCTETS_MAX);
         history.remember(&message(&vec![0; 17 << 20]), None);
         assert_eq!(history.messages().len(), 15, "what never fits costs the others nothing");
         drop(history);
-        assert_eq!(budget.0.load(Ordering::Relaxed), 0);
+        assert_eq!(budget.taken(), 0);
     }
 
     #[test]
     fn all_histories_together_have_a_limit() {
-        let budget = Arc::default();
+        let budget: Arc<MemoryBudget> = Arc::default();
         let megabyte = message(&vec![0; 1 << 20]);
         let mut histories: Vec<_> = (0..20).map(|_| history(15, &budget)).collect();
         for history in &mut histories {
             (0..15).for_each(|_| history.remember(&megabyte, None));
         }
-        assert!(budget.0.load(Ordering::Relaxed) <= ALL_HISTORIES_OCTETS_MAX);
+        assert!(budget.taken() <= ALL_MEMORIES_OCTETS_MAX);
         assert_eq!((histories[0].messages().len(), histories[19].messages().len()), (15, 0));
     }
 }

@@ -12,7 +12,7 @@
 //!
 //! What a destination is does not matter here: a queue, another exchange, or anything else with a
 //! cheap clone and a hash. Nothing here knows of queues, connections or time. What an exchange remembers of messages
-//! (`x-recent-history`) is kept beside its routes, which depend on the message alone.
+//! (`x-recent-history`, `x-message-deduplication`) is kept beside its routes, which depend on the message alone.
 
 pub mod arguments;
 mod binding;
@@ -28,15 +28,19 @@ mod modulus_hash;
 mod random;
 mod topic;
 
+mod budget;
 mod history;
+mod seen;
 
 mod dense_map;
 mod destinations;
 
 pub use binding::{BINDINGS_MAX, BindError, Binding, HEADERS_MATCHED_MAX, KEY_LENGTH_MAX};
+pub use budget::MemoryBudget;
 pub use consistent_hash::CHOICES_MAX;
 pub use exchange_type::ExchangeType;
 pub use headers::MessageHeaders;
-pub use history::{History, HistoryBudget};
+pub use history::History;
 pub use router::Router;
+pub use seen::{Digest, Seen, Sighting};
 pub use subject::{Subject, Target};

@@ -270,3 +270,65 @@ async fn a_recent_history_s_length_is_a_positive_integer() {
     let declare = declare_exchange("never", "x-recent-history").arg("x-recent-history-length", 0);
     peer.expect_refusal(1, declare, 406, text).await;
 }
+
+#[tokio::test]
+async fn a_deduplicating_exchange_lets_nothing_through_twice_and_confirms_it() {
+    let Some(broker) = Broker::start_with(|_| ()).await else { return };
+    let mut peer = broker.channel().await;
+    let x = unique("x");
+    let declare = declare_exchange(&x, "x-message-deduplication").flag("auto-delete");
+    peer.call(1, declare.arg("x-cache-size", 10)).await;
+    let q = queue(&mut peer).await;
+    peer.call(1, bind(&q, &x, "")).await;
+    peer.call(1, confirm_select()).await;
+    let message = |id: &str| publish(&x, "any", id).flag("mandatory").header("x-deduplication-header", id);
+    for (tag, id) in [(1, "a"), (2, "b"), (3, "a")] {
+        // A duplicate is not returned either: its like has been routed.
+        peer.publish(1, message(id)).await;
+        peer.expect_confirm(1, tag).await;
+    }
+    // Without the header every message is new.
+    for tag in [4, 5] {
+        peer.publish(1, publish(&x, "any", "c")).await;
+        peer.expect_confirm(1, tag).await;
+    }
+    for body in ["a", "b", "c", "c"] {
+        peer.expect_get(1, &q, body).await;
+    }
+    peer.expect_empty(1, &q).await;
+}
+
+#[tokio::test]
+async fn what_was_refused_or_returned_is_no_duplicate_when_it_comes_again() {
+    let Some(broker) = Broker::start_with(|_| ()).await else { return };
+    let mut peer = broker.channel().await;
+    let (x, q) = (unique("x"), unique("q"));
+    peer.call(1, declare_exchange(&x, "x-message-deduplication").arg("x-cache-size", 10)).await;
+    peer.call(1, confirm_select()).await;
+    let message = |id: &str| publish(&x, "", id).flag("mandatory").header("x-deduplication-header", id);
+    peer.publish(1, message("a")).await;
+    peer.expect_return(1, 312, "NO_ROUTE").await;
+    peer.expect_confirm(1, 1).await;
+    let bounded = declare(&q).flag("exclusive").arg("x-max-length", 1).arg("x-overflow", "reject-publish");
+    peer.call(1, bounded).await;
+    peer.call(1, bind(&q, &x, "")).await;
+    for (id, answer) in [("a", "basic.ack"), ("b", "basic.nack")] {
+        peer.publish(1, message(id)).await;
+        peer.expect(1, answer).await;
+    }
+    peer.call(1, purge(&q)).await;
+    for id in ["a", "b"] {
+        peer.publish(1, message(id)).await;
+        peer.expect(1, "basic.ack").await;
+    }
+    peer.expect_get(1, &q, "b").await;
+}
+
+#[tokio::test]
+async fn a_deduplicating_exchange_has_to_say_how_much_it_remembers() {
+    let Some(broker) = Broker::start_with(|_| ()).await else { return };
+    let mut peer = broker.channel().await;
+    let text =
+        "PRECONDITION_FAILED - Missing or invalid argument, 'x-cache-size' must be an integer greater than 0";
+    peer.expect_refusal(1, declare_exchange("never", "x-message-deduplication"), 406, text).await;
+}

@@ -151,7 +151,9 @@ impl<D: Target> Rules<D> {
     fn new(kind: ExchangeType, arguments: &FieldTable) -> Self {
         match kind {
             ExchangeType::Direct => Self::Direct(Direct::new()),
-            ExchangeType::Fanout | ExchangeType::RecentHistory => Self::Fanout(Fanout::new()),
+            ExchangeType::Fanout | ExchangeType::RecentHistory | ExchangeType::MessageDeduplication => {
+                Self::Fanout(Fanout::new())
+            }
             ExchangeType::Topic => Self::Topic(Topic::new()),
             ExchangeType::Headers => Self::Headers(HeaderRules::new()),
             ExchangeType::ConsistentHash => Self::ConsistentHash(ConsistentHash::new(arguments)),

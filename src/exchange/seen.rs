@@ -1,0 +1,220 @@
+//! What a deduplicating exchange (RabbitMQ's plugin) remembers: the headers `x-deduplication-header` that it has seen, for
+//! some time and up to some number. The oldest make room.
+//!
+//! In memory only: after a restart nothing has been seen.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use ahash::AHashMap;
+use lepus_protocol::{FieldTable, FieldValue};
+use twox_hash::XxHash3_128;
+
+use super::arguments::Deduplication;
+use super::budget::MemoryBudget;
+use crate::clock::Timestamp;
+
+/// The header by which messages are told apart.
+const HEADER: &str = "x-deduplication-header";
+
+/// The header that says how long this message's is remembered.
+const TTL_HEADER: &str = "x-cache-ttl";
+
+/// Octets of one entry: its digest, times and places in both collections.
+const ENTRY_OCTETS: u64 = 96;
+
+/// 128 bits that stand for a header's value, whatever its length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Digest(u128);
+
+/// The digests seen.
+#[derive(Debug)]
+pub struct Seen {
+    size_max: usize,
+    ttl_ms: Option<u64>,
+    entries: AHashMap<Digest, Entry>,
+    /// In order of arrival, with the arrival's number: an entry that was seen anew stands here twice.
+    order: VecDeque<(Digest, u64)>,
+    arrivals: u64,
+    budget: Arc<MemoryBudget>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    arrival: u64,
+    expires: Option<Timestamp>,
+}
+
+/// What a message is to an exchange that has seen others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sighting {
+    /// It cannot be told apart: it has no header.
+    Anonymous,
+    /// It is new, and remembered from now on.
+    New(Digest),
+    /// Its like has been seen.
+    Duplicate,
+}
+
+impl Seen {
+    /// Nothing seen yet.
+    pub fn new(arguments: &FieldTable, budget: Arc<MemoryBudget>) -> Self {
+        // What was declared was accepted, so there is no error to come.
+        let Deduplication { size_max, ttl_ms } = Deduplication::from_arguments(arguments).unwrap_or_default();
+        Self { size_max, ttl_ms, entries: AHashMap::new(), order: VecDeque::new(), arrivals: 0, budget }
+    }
+
+    /// Looks at a message with these headers, and remembers it.
+    pub fn see(&mut self, headers: Option<&FieldTable>, now: Timestamp) -> Sighting {
+        let Some(value) = headers.and_then(|headers| headers.get(HEADER)) else { return Sighting::Anonymous };
+        let digest = Digest::of(value);
+        if self.entries.get(&digest).is_some_and(|entry| entry.expires.is_none_or(|expires| expires > now)) {
+            return Sighting::Duplicate;
+        }
+        self.forget(digest);
+        self.make_room();
+        let own_ttl = headers.and_then(|headers| headers.get(TTL_HEADER)).and_then(FieldValue::as_integer);
+        let ttl = own_ttl.and_then(|ttl| u64::try_from(ttl).ok()).or(self.ttl_ms);
+        self.arrivals += 1;
+        let entry = Entry { arrival: self.arrivals, expires: ttl.map(|ttl| now.plus_millis(ttl)) };
+        self.entries.insert(digest, entry);
+        self.order.push_back((digest, self.arrivals));
+        self.budget.take(ENTRY_OCTETS);
+        Sighting::New(digest)
+    }
+
+    /// Takes a sighting back: the message went nowhere, and may come again.
+    pub fn forget(&mut self, digest: Digest) {
+        if self.entries.remove(&digest).is_some() {
+            self.budget.give_back(ENTRY_OCTETS);
+        }
+        self.drop_leading_gaps();
+    }
+
+    fn make_room(&mut self) {
+        while self.entries.len() >= self.size_max || !self.budget.has_room_for(ENTRY_OCTETS) {
+            let Some((oldest, _)) = self.order.front().copied() else { return };
+            self.forget(oldest);
+        }
+        // What was taken back leaves gaps in the middle: they must not pile up.
+        if self.order.len() > 2 * self.entries.len() + 16 {
+            let entries = &self.entries;
+            self.order.retain(|(digest, arrival)| is_current(entries, *digest, *arrival));
+        }
+    }
+
+    fn drop_leading_gaps(&mut self) {
+        while let Some((digest, arrival)) = self.order.front()
+            && !is_current(&self.entries, *digest, *arrival)
+        {
+            self.order.pop_front();
+        }
+    }
+}
+
+impl Drop for Seen {
+    fn drop(&mut self) {
+        self.budget.give_back(ENTRY_OCTETS * self.entries.len() as u64);
+    }
+}
+
+fn is_current(entries: &AHashMap<Digest, Entry>, digest: Digest, arrival: u64) -> bool {
+    entries.get(&digest).is_some_and(|entry| entry.arrival == arrival)
+}
+
+impl Digest {
+    /// An integer counts by its value, whatever its width.
+    fn of(value: &FieldValue) -> Self {
+        let mut table = FieldTable::new();
+        match value.as_integer() {
+            Some(number) => table.insert(HEADER, number),
+            None => table.insert(HEADER, value.clone()),
+        }
+        let mut encoded = Vec::new();
+        table.encode(&mut encoded);
+        Self(XxHash3_128::oneshot(&encoded))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::budget::ALL_MEMORIES_OCTETS_MAX;
+    use super::*;
+
+    fn table(entries: &[(&str, FieldValue)]) -> FieldTable {
+        let mut table = FieldTable::new();
+        entries.iter().for_each(|(key, value)| table.insert(key, value.clone()));
+        table
+    }
+
+    fn seen(size: i32, ttl: Option<i32>) -> Seen {
+        let mut arguments = table(&[("x-cache-size", size.into())]);
+        ttl.into_iter().for_each(|ttl| arguments.insert("x-cache-ttl", ttl));
+        Seen::new(&arguments, Arc::default())
+    }
+
+    fn is_new(seen: &mut Seen, value: impl Into<FieldValue>, at: u64) -> bool {
+        let headers = table(&[(HEADER, value.into())]);
+        matches!(seen.see(Some(&headers), Timestamp::from_millis(at)), Sighting::New(_))
+    }
+
+    #[test]
+    fn what_was_seen_is_a_duplicate_and_what_has_no_header_never_is() {
+        let mut seen = seen(10, None);
+        assert!(is_new(&mut seen, "a", 0) && is_new(&mut seen, "b", 0));
+        assert!(!is_new(&mut seen, "a", 1_000_000));
+        assert_eq!(seen.see(None, Timestamp::default()), Sighting::Anonymous);
+        assert_eq!(seen.see(Some(&FieldTable::new()), Timestamp::default()), Sighting::Anonymous);
+    }
+
+    #[test]
+    fn values_of_other_types_differ_and_integers_of_other_widths_do_not() {
+        let mut seen = seen(10, None);
+        assert!(is_new(&mut seen, "1", 0) && is_new(&mut seen, 1_i32, 0) && is_new(&mut seen, true, 0));
+        assert!(!is_new(&mut seen, 1_i64, 0));
+    }
+
+    #[test]
+    fn a_sighting_ends_with_its_time() {
+        let mut seen = seen(10, Some(100));
+        assert!(is_new(&mut seen, "a", 0) && !is_new(&mut seen, "a", 99) && is_new(&mut seen, "a", 100));
+        let own = table(&[(HEADER, "b".into()), (TTL_HEADER, 10_i32.into())]);
+        assert!(matches!(seen.see(Some(&own), Timestamp::from_millis(0)), Sighting::New(_)));
+        assert!(is_new(&mut seen, "b", 10), "the message's own time counts");
+    }
+
+    #[test]
+    fn the_oldest_make_room() {
+        let mut seen = seen(2, None);
+        for value in ["a", "b", "c"] {
+            assert!(is_new(&mut seen, value, 0));
+        }
+        assert!(!is_new(&mut seen, "b", 0) && !is_new(&mut seen, "c", 0) && is_new(&mut seen, "a", 0));
+    }
+
+    #[test]
+    fn a_sighting_that_is_taken_back_was_none() {
+        let mut seen = seen(100, None);
+        for round in 0..1_000 {
+            let headers = table(&[(HEADER, "a".into())]);
+            let Sighting::New(digest) = seen.see(Some(&headers), Timestamp::default()) else {
+                panic!("seen in round {round}")
+            };
+            seen.forget(digest);
+        }
+        assert!(seen.entries.is_empty() && seen.order.is_empty());
+    }
+
+    #[test]
+    fn memory_is_bounded_and_given_back() {
+        let budget: Arc<MemoryBudget> = Arc::default();
+        budget.take(ALL_MEMORIES_OCTETS_MAX - 10 * ENTRY_OCTETS);
+        let mut seen = Seen::new(&table(&[("x-cache-size", 1_000_000.into())]), Arc::clone(&budget));
+        for value in 0..1_000 {
+            assert!(is_new(&mut seen, value, 0));
+        }
+        assert_eq!(seen.entries.len(), 10);
+        drop(seen);
+        assert_eq!(budget.taken(), ALL_MEMORIES_OCTETS_MAX - 10 * ENTRY_OCTETS);
+    }
+}
