@@ -35,6 +35,7 @@ pub mod outbound;
 
 pub mod clock;
 pub mod erlang;
+pub mod fingerprint;
 pub mod id;
 pub mod name;
 pub mod pattern;

@@ -10,7 +10,8 @@ use lepus_protocol::{FieldTable, Properties};
 use super::exchange::{Destination, Exchange};
 use super::vhost::Vhost;
 use crate::clock::Timestamp;
-use crate::exchange::{Digest, MessageHeaders, Sighting, Subject};
+use crate::exchange::{MessageHeaders, Sighting, Subject};
+use crate::fingerprint::Fingerprint;
 use crate::id::EntityId;
 use crate::message::Message;
 use crate::queue::Queue;
@@ -63,7 +64,7 @@ struct Walk<'a> {
 #[derive(Debug, Default)]
 pub struct Passage {
     duplicate: bool,
-    sightings: Vec<(Arc<Exchange>, Digest)>,
+    sightings: Vec<(Arc<Exchange>, Fingerprint)>,
 }
 
 impl Passage {
@@ -74,9 +75,9 @@ impl Passage {
 
     /// The message was not kept after all: its publisher may send it again, and that is no duplicate.
     pub fn forget(self) {
-        for (exchange, digest) in self.sightings {
+        for (exchange, fingerprint) in self.sightings {
             if let Some(seen) = &exchange.seen {
-                seen.lock().forget(digest);
+                seen.lock().forget(fingerprint);
             }
         }
     }
@@ -151,7 +152,9 @@ impl Walk<'_> {
             let sighting = seen.lock().see(self.subject.headers.table(), self.now);
             match sighting {
                 Sighting::Anonymous => {}
-                Sighting::New(digest) => self.passage.sightings.push((Arc::clone(exchange), digest)),
+                Sighting::New(fingerprint) => {
+                    self.passage.sightings.push((Arc::clone(exchange), fingerprint));
+                }
                 Sighting::Duplicate => {
                     self.passage.duplicate = true;
                     return true;

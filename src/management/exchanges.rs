@@ -169,10 +169,13 @@ pub(super) async fn publish(
     };
     let message = Message::new(&envelope, &payload);
     let mut routes = Routes::new();
-    session.route(&exchange, &message, &[], &mut routes);
-    let routed = !routes.is_empty();
     let now = api.now();
+    let passage = session.route(&exchange, &message, &[], now, &mut routes);
+    let routed = !routes.is_empty();
     let (accepted, logged) = session.journal().batch(|| session.enqueue(&mut routes, &message, now));
+    if !routed || !accepted.0 {
+        passage.forget();
+    }
     if let Some(position) = logged {
         session.journal().durable(position).await;
     }

@@ -127,7 +127,7 @@ pub(super) async fn aliveness(State(api): State<Arc<Api>>, caller: Caller, path:
     let envelope = Envelope { routing_key: key, properties: &[0, 0], ..Envelope::default() };
     let message = Message::new(&envelope, b"test_message");
     let mut routes = Routes::new();
-    session.route(&exchange, &message, &[], &mut routes);
+    let _nothing_to_remember = session.route(&exchange, &message, &[], now, &mut routes);
     session.enqueue(&mut routes, &message, now);
     match session.get(&name, true, now)? {
         Some(_) => healthy(),

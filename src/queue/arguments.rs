@@ -68,6 +68,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("x-queue-leader-locator", check_string),
     ("x-delivery-limit", check_delivery_limit),
     ("x-single-active-consumer", check_bool),
+    ("x-message-deduplication", check_bool),
     ("x-queue-type", check_queue_type),
 ];
 
@@ -120,6 +121,7 @@ impl QueueArguments {
             priority_max: number(&raw, "x-max-priority").and_then(|max| u8::try_from(max).ok()),
             delivery_limit: delivery_limit(&raw),
             idle_ms: number(&raw, "x-expires"),
+            deduplicates: raw.get("x-message-deduplication").and_then(FieldValue::as_bool).unwrap_or(false),
         };
         let single_active_consumer =
             raw.get("x-single-active-consumer").and_then(FieldValue::as_bool).unwrap_or(false);

@@ -101,6 +101,11 @@ impl Leases {
         }
     }
 
+    /// Whether somebody holds the message of this place.
+    pub fn holds(&self, seq: Seq) -> bool {
+        self.by_seq.contains_key(&seq)
+    }
+
     /// Number of leases.
     pub fn len(&self) -> usize {
         self.by_seq.len()

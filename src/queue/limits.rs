@@ -31,6 +31,8 @@ pub struct Limits {
     pub delivery_limit: Option<u32>,
     /// `x-expires`: the queue lease in milliseconds.
     pub idle_ms: Option<u64>,
+    /// `x-message-deduplication` (RabbitMQ's plugin): no two messages with the same header at a time.
+    pub deduplicates: bool,
 }
 
 impl Limits {

@@ -164,6 +164,10 @@ impl Queue {
             if after.effects.refused {
                 return Enqueued::Refused;
             }
+            if after.effects.duplicate {
+                // Its like is the queue's responsibility already.
+                return Enqueued::Accepted(None);
+            }
             inner.tally.publish += 1;
             self.dispatch(inner, after, now);
             let placed = after.effects.placed.take();

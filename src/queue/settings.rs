@@ -38,6 +38,7 @@ impl Settings {
             idle_ms: smaller(arguments.limits.idle_ms, number(policy, "expires")),
             overflow: overflow(arguments, policy),
             priority_max: arguments.limits.priority_max,
+            deduplicates: arguments.limits.deduplicates,
             delivery_limit: delivery_limit(arguments, policy),
         };
         let dead_letter = dead_letter(arguments, policy);

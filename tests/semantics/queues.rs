@@ -531,3 +531,40 @@ async fn a_quorum_queue_gives_up_on_a_message_past_its_delivery_limit() {
     peer.call(1, cancel("c")).await;
     peer.call(1, delete(&q)).await;
 }
+
+#[tokio::test]
+async fn a_queue_that_takes_no_duplicates_takes_a_message_again_once_its_like_has_gone() {
+    let Some(broker) = Broker::start_with(|_| ()).await else { return };
+    let mut peer = broker.channel().await;
+    let q = unique("q");
+    peer.call(1, declare(&q).flag("durable").arg("x-message-deduplication", true)).await;
+    peer.call(1, confirm_select()).await;
+    let mut sent = 0;
+    let mut offer = async |peer: &mut Peer, id: &str| {
+        sent += 1;
+        let message = publish("", &q, id).flag("mandatory").property("delivery-mode", 2);
+        peer.publish(1, message.header("x-deduplication-header", id)).await;
+        // A duplicate is confirmed as well: its like is there.
+        peer.expect_confirm(1, sent).await;
+    };
+    for id in ["a", "b", "a"] {
+        offer(&mut peer, id).await;
+    }
+    peer.expect_counts(1, &q, 2, 0).await;
+    // Unacknowledged it is still there.
+    let a = peer.expect_get(1, &q, "a").await;
+    offer(&mut peer, "a").await;
+    peer.expect_counts(1, &q, 1, 0).await;
+    peer.send(1, nack(a.delivery_tag()).flag("requeue")).await;
+    offer(&mut peer, "a").await;
+    let a = peer.expect_get(1, &q, "a").await;
+    peer.send(1, ack(a.delivery_tag())).await;
+    offer(&mut peer, "a").await;
+    peer.expect_counts(1, &q, 2, 0).await;
+    peer.call(1, purge(&q)).await;
+    for id in ["a", "b", "b"] {
+        offer(&mut peer, id).await;
+    }
+    peer.expect_counts(1, &q, 2, 0).await;
+    peer.call(1, delete(&q)).await;
+}

@@ -14,13 +14,17 @@
 //! No clock, no randomness, no I/O, no hash order. Who gets which message is decided outside
 //! ([`super::consumers`]): that is volatile, this is what a log would replay.
 
+mod present;
 pub mod residence;
 
 use super::lease::{Holder, Lease, Leases};
 use super::limits::{Limits, Overflow};
 use super::ready::{Departures, Entry, Head, Home, Ready, Seq};
 use crate::clock::Timestamp;
+use crate::fingerprint::Fingerprint;
 use crate::message::Message;
+
+use present::Present;
 
 /// What a queue can be told.
 #[derive(Clone, Debug)]
@@ -42,6 +46,8 @@ pub enum Command {
 pub struct Effects {
     /// The arrival was not accepted: its publisher gets a nack.
     pub refused: bool,
+    /// The arrival was not taken in: its like is there.
+    pub duplicate: bool,
     /// Number of messages that a purge removed.
     pub purged: u64,
     /// Messages that left without being acknowledged, in order.
@@ -124,6 +130,8 @@ pub struct State {
     uncertain: u64,
     ready: Ready,
     leases: Leases,
+    /// In a queue that takes no duplicates.
+    present: Present,
     memory: u64,
 }
 
@@ -150,6 +158,11 @@ impl State {
     }
 
     fn enqueue(&mut self, message: Message, now: Timestamp, effects: &mut Effects) {
+        let fingerprint = self.fingerprint_of(&message);
+        if fingerprint.is_some_and(|fingerprint| self.present.holds(fingerprint)) {
+            effects.duplicate = true;
+            return;
+        }
         if self.limits.overflow != Overflow::DropHead && self.would_overflow(&message) {
             effects.refused = true;
             if self.limits.overflow == Overflow::RejectPublishDlx {
@@ -164,11 +177,22 @@ impl State {
         let expires = self.limits.ttl_of(&message).map(|ttl| now.plus_millis(ttl));
         let priority = self.limits.priority_of(&message);
         let seq = Seq::new(self.last_seq);
+        if let Some(fingerprint) = fingerprint {
+            self.present.enter(seq, fingerprint);
+        }
         let home = if self.durable && message.is_persistent() { Home::Log } else { Home::Memory };
         if home == Home::Log {
             effects.placed = Some((priority, seq, expires));
         }
         self.ready.push(Entry { seq, message, priority, expires, deliveries: 0, home });
+    }
+
+    /// What tells a message apart, where that matters.
+    fn fingerprint_of(&self, message: &Message) -> Option<Fingerprint> {
+        if !self.limits.deduplicates {
+            return None;
+        }
+        Fingerprint::of_properties(message.properties())
     }
 
     /// RabbitMQ: only ready messages count towards a queue's limits.
@@ -186,6 +210,7 @@ impl State {
     fn end_lease(&mut self, seq: Seq, effects: &mut Effects) -> Option<Lease> {
         let lease = self.leases.remove(seq)?;
         self.memory -= memory_of_lease(&lease);
+        self.present.leave(seq);
         effects.gone.push(lease.home, lease.priority, lease.seq);
         Some(lease)
     }
@@ -194,6 +219,7 @@ impl State {
         let Some(lease) = self.leases.remove(seq) else { return };
         self.memory -= memory_of_lease(&lease);
         if self.limits.is_spent(lease.deliveries) {
+            self.present.leave(seq);
             effects.gone.push(lease.home, lease.priority, lease.seq);
             effects.dropped.push(Dropped { message: remains(lease), reason: DropReason::DeliveryLimit });
             return;
@@ -216,6 +242,7 @@ impl State {
         // First what is on disk only, for the rest can be taken one by one then.
         self.ready.clear_cold(&mut effects.gone);
         while self.pop(effects).is_some() {}
+        self.present.retain(|seq| self.leases.holds(seq));
     }
 
     /// The next message to deliver.
@@ -291,6 +318,7 @@ impl State {
 
     fn leave(&mut self, entry: &Entry, effects: &mut Effects) {
         self.memory -= memory_of(&entry.message);
+        self.present.leave(entry.seq);
         effects.gone.push(entry.home, entry.priority, entry.seq);
     }
 
@@ -316,7 +344,7 @@ impl State {
 
     /// Octets that the messages it holds take in memory, ready and leased.
     pub fn memory(&self) -> u64 {
-        self.memory
+        self.memory + self.present.memory()
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::{LEASE_OVERHEAD, State, memory_of};
 use crate::clock::Timestamp;
+use crate::fingerprint::Fingerprint;
 use crate::message::Message;
 use crate::queue::limits::Overflow;
 use crate::queue::ready::{Entry, Home, Seq, is_in};
@@ -139,8 +140,12 @@ impl State {
             home: stored.home,
         });
         let (mut memory, mut uncounted) = (0, 0);
+        let (deduplicates, present) = (self.limits.deduplicates, &mut self.present);
         let taken = self.ready.load(level, entries.collect(), &mut |entry| {
             memory += memory_of(&entry.message);
+            if deduplicates && let Some(known) = Fingerprint::of_properties(entry.message.properties()) {
+                present.enter(entry.seq, known);
+            }
             if entry.seq.get() <= self.uncounted {
                 uncounted += entry.message.body().len() as u64;
             }

@@ -1,0 +1,56 @@
+//! What messages are told apart by where duplicates are not wanted: their header `x-deduplication-header` (RabbitMQ's
+//! plugin), as 128 bits that stand for it whatever its length.
+
+use lepus_protocol::{FieldTable, FieldValue, Properties};
+use twox_hash::XxHash3_128;
+
+/// The header.
+const HEADER: &str = "x-deduplication-header";
+
+/// Stands for the header's value. Equal for equal values, integers of any width among them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Fingerprint(u128);
+
+impl Fingerprint {
+    /// The fingerprint of a message with these headers; `None` if it cannot be told apart.
+    pub fn of_headers(headers: &FieldTable) -> Option<Self> {
+        headers.get(HEADER).map(Self::of_value)
+    }
+
+    /// The fingerprint of a message with these raw properties.
+    pub fn of_properties(raw: &[u8]) -> Option<Self> {
+        let headers = Properties::parse(raw).ok()?.headers?;
+        Self::of_headers(&FieldTable::parse(headers).ok()?)
+    }
+
+    fn of_value(value: &FieldValue) -> Self {
+        let mut table = FieldTable::new();
+        match value.as_integer() {
+            Some(number) => table.insert(HEADER, number),
+            None => table.insert(HEADER, value.clone()),
+        }
+        let mut encoded = Vec::new();
+        table.encode(&mut encoded);
+        Self(XxHash3_128::oneshot(&encoded))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(value: impl Into<FieldValue>) -> Option<Fingerprint> {
+        let mut headers = FieldTable::new();
+        headers.insert(HEADER, value);
+        Fingerprint::of_headers(&headers)
+    }
+
+    #[test]
+    fn equal_values_have_one_fingerprint_and_others_differ() {
+        assert_eq!(of("a"), of("a"));
+        assert_eq!(of(1_i32), of(1_i64));
+        assert!(of("1") != of(1_i32) && of("a") != of("b") && of(true) != of(1_i32));
+        assert_eq!(Fingerprint::of_headers(&FieldTable::new()), None);
+        assert_eq!(Fingerprint::of_properties(&[0, 0]), None);
+    }
+}
