@@ -71,3 +71,36 @@ async fn pipelined_declares_are_answered_in_order_and_all_are_there_after_a_kill
         peer.call(1, passive(&format!("q{n}"))).await;
     }
 }
+
+/// Publishes under many keys and returns how many messages came to each queue, which is empty then.
+async fn spread(peer: &mut Peer, queues: [&str; 3]) -> Vec<u64> {
+    for key in 0..60 {
+        peer.publish(1, publish("shards", &format!("key-{key}"), "hello")).await;
+    }
+    let mut counts = Vec::new();
+    for queue in queues {
+        counts.push(peer.call(1, purge(queue)).await.number("message-count"));
+    }
+    counts
+}
+
+#[tokio::test]
+async fn a_consistent_hash_routes_after_a_kill_as_it_did_before() {
+    const QUEUES: [&str; 3] = ["one", "two", "three"];
+    let dir = TempDir::new().unwrap();
+    let broker = Binary::start(&dir);
+    let mut peer = broker.channel().await;
+    peer.call(1, declare_exchange("shards", "x-consistent-hash").flag("durable")).await;
+    for queue in QUEUES {
+        peer.call(1, declare(queue).flag("durable")).await;
+        peer.call(1, bind(queue, "shards", "1")).await;
+    }
+    let before = spread(&mut peer, QUEUES).await;
+    assert!(before.iter().all(|count| *count > 0), "{before:?}");
+    broker.kill();
+
+    let broker = Binary::start(&dir);
+    let mut peer = broker.channel().await;
+    let after = spread(&mut peer, QUEUES).await;
+    peer.same("messages in each queue", &after, &before);
+}
