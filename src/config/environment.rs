@@ -1,5 +1,6 @@
 //! Settings from environment variables.
 
+use super::first_user;
 use super::load::{Given, Origin};
 use super::setting::Meta;
 use super::suggest::did_you_mean;
@@ -16,7 +17,7 @@ const OF_SERVICES: &[&str] = &["LEPUS_PORT", "LEPUS_SERVICE"];
 
 /// What the environment gives, and warnings. A variable that is empty counts as not set.
 pub(super) fn read(variables: &[(String, String)], settings: &[(Meta, bool)]) -> (Vec<Given>, Vec<String>) {
-    let mut given = Vec::new();
+    let mut given = first_user::read(variables);
     let mut warnings = Vec::new();
     for (name, value) in
         variables.iter().filter(|(name, value)| name.starts_with(PREFIX) && !value.is_empty())
@@ -55,7 +56,10 @@ fn negated(value: &str) -> Raw {
 
 /// An unknown variable may be meant for another program, so that only one that looks like a setting is worth a word.
 fn warning(name: &str, settings: &[(Meta, bool)]) -> Option<String> {
-    if name == CONFIG_VARIABLE || OF_SERVICES.iter().any(|prefix| name.starts_with(prefix)) {
+    if name == CONFIG_VARIABLE
+        || first_user::is_known(name)
+        || OF_SERVICES.iter().any(|prefix| name.starts_with(prefix))
+    {
         return None;
     }
     let variables: Vec<String> = settings.iter().map(|(meta, _)| meta.variable()).collect();

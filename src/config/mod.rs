@@ -13,6 +13,7 @@ mod check;
 pub mod environment;
 pub mod example;
 pub mod file;
+mod first_user;
 pub mod load;
 mod log_filter;
 pub mod setting;
