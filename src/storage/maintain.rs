@@ -14,7 +14,7 @@ use super::index::Index;
 use super::log::assemble::{Assembler, BlockAt};
 use super::log::block::{BLOCK_HEAD, BlockHeader, FILE_HEAD};
 use super::log::slot::Slot;
-use super::options::{Driver, Durability, SPARE_FILES};
+use super::options::{Driver, Durability};
 use super::record::{Placed, Placement, View, carry_len, encode_carry};
 use super::segment::{Entry, Segment, SegmentReader, SegmentWriter, entries};
 use super::shared::Shared;
@@ -71,8 +71,11 @@ impl Shared {
         let unmade = (self.options.log_files as usize).saturating_sub(index.slots.len());
         // A commit that waits has found that no more can be made, or that the disk has no room for one.
         let is_stalled = self.is_stalled.load(Ordering::Acquire);
-        let is_enough =
-            if is_stalled { !index.free.is_empty() } else { index.free.len() + unmade >= SPARE_FILES };
+        let is_enough = if is_stalled {
+            !index.free.is_empty()
+        } else {
+            index.free.len() + unmade >= self.options.spare_files()
+        };
         if is_enough {
             return None;
         }

@@ -60,8 +60,8 @@ impl Default for Options {
     }
 }
 
-/// Log files that are kept free or not yet made, so that a roll need not wait.
-pub(super) const SPARE_FILES: usize = 2;
+/// Fewest log files that are kept free or not yet made, so that a roll need not wait.
+const SPARE_FILES_MIN: usize = 2;
 
 /// Most octets that are synced together; beyond that a confirm waits less if the group is split.
 const BATCH_LEN: u64 = 16 << 20;
@@ -77,6 +77,17 @@ impl Options {
         self
     }
 
+    /// Log files that reclaiming keeps free or not yet made: more than are left when publishers are made to wait, who
+    /// would else wait for a reclaim that waits for them.
+    pub(super) fn spare_files(&self) -> usize {
+        (self.log_files as usize / 4 + 1).max(SPARE_FILES_MIN)
+    }
+
+    /// Whether so many log files in use are more than three quarters of all: publishers are to wait.
+    pub(super) fn is_tight(&self, used: usize) -> bool {
+        used * 4 > self.log_files as usize * 3
+    }
+
     /// Octets of a record's part in a block.
     pub(super) fn payload_max(&self) -> usize {
         self.block_len - super::log::block::BLOCK_HEAD
@@ -90,5 +101,21 @@ impl Options {
 
     pub(super) fn batch_len(&self) -> usize {
         usize::try_from(BATCH_LEN.min(self.log_file_len / 2)).unwrap_or(usize::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reclaiming_begins_before_publishers_wait_however_many_files_there_are() {
+        for log_files in 4..=1024 {
+            let options = Options { log_files, ..Options::default() };
+            let total = log_files as usize;
+            let tight_from = (0..=total).find(|&used| options.is_tight(used));
+            let reclaimed_from = total - options.spare_files() + 1;
+            assert!(tight_from.is_some_and(|used| reclaimed_from <= used), "{log_files} files");
+        }
     }
 }

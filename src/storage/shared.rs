@@ -318,6 +318,6 @@ impl Index {
 
     /// Whether three quarters of the log are in use and no space is left to be made.
     pub(super) fn is_tight(&self, options: &Options) -> bool {
-        self.order.len() * 4 > options.log_files as usize * 3
+        options.is_tight(self.order.len())
     }
 }

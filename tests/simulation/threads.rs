@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use lepus::storage::env::RealEnv;
 use lepus::storage::{
-    LogPosition, Observer, Options, Placement, QueueId, Record, Seq, SeqRun, Store, StoreError,
+    Driver, LogPosition, Observer, Options, Placement, QueueId, Record, Seq, SeqRun, Store, StoreError,
 };
 
 struct Watch(AtomicU64);
@@ -101,4 +101,26 @@ fn a_record_that_the_log_cannot_hold_is_refused() {
     let image = vec![7; 3 << 20];
     let refused = store.append(&[Record::Publish { placements: &placements, image: &image }]);
     assert!(matches!(refused, Err(StoreError::TooLarge { .. })));
+}
+
+/// A publisher that waits brings nothing on its way that would make a reclaim necessary later.
+#[test]
+fn a_backlog_longer_than_the_log_is_reclaimed_before_publishers_wait() {
+    for log_files in [4, 5, 8, 16, 17] {
+        let dir = tempfile::tempdir().unwrap();
+        let options =
+            Options { log_file_len: 64 << 10, log_files, driver: Driver::Caller, ..Options::default() };
+        let store = Store::open(Arc::new(RealEnv), dir.path(), options, &|_| true).unwrap().0;
+        // Twice the log's length.
+        for seq in 1..=u64::from(log_files) * 128 {
+            let placements = [Placement { queue: QueueId(1), seq: Seq(seq), expires_ms: 0 }];
+            store.append(&[Record::Publish { placements: &placements, image: &[7; 1024] }]).unwrap();
+            if seq % 16 == 0 {
+                store.commit().unwrap();
+                store.maintain().unwrap();
+                assert!(!store.is_tight(), "of {log_files} files, at message {seq}");
+            }
+        }
+        assert!(store.stats().segments > 0, "nothing was reclaimed");
+    }
 }
