@@ -11,20 +11,26 @@
 //! over blocking sockets with frames encoded beforehand. Server CPU is the figure that survives a noisy machine.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that reports")]
 
-mod client;
 mod scenarios;
-mod server;
+#[path = "../support/mod.rs"]
+#[allow(dead_code, reason = "the support code serves several benches")]
+mod support;
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 
 use clap::Parser;
-use scenarios::{Figure, SCENARIOS, Scale, Scenario};
-use server::Server;
+use scenarios::{SCENARIOS, Scenario};
+use support::drive::Scale;
+use support::report::{Figure, json, line, medians};
+use support::server::Server;
 
 /// A smoke test has this fraction of the messages.
 const QUICK: u64 = 40;
+
+/// The backlog is what is measured, not the alarm that it would raise.
+const UNLIMITED: &[&str] = &["--memory-limit", "8589934592"];
 
 /// Measures Lepus, or another broker for AMQP 0-9-1, end to end.
 #[derive(Debug, Parser)]
@@ -67,7 +73,7 @@ struct Arguments {
 
 impl Arguments {
     fn server(&self) -> io::Result<Server> {
-        let Some(pid) = self.server_pid else { return Server::start() };
+        let Some(pid) = self.server_pid else { return Server::start(UNLIMITED) };
         let address = self.address.as_deref().or_else(|| self.uri.as_deref().map(authority));
         let address = address.ok_or_else(|| io::Error::other("--server-pid needs --address"))?;
         Ok(Server::at(resolve(address)?, pid))
@@ -120,39 +126,5 @@ fn runs(arguments: &Arguments, scenario: Scenario) -> io::Result<Vec<Figure>> {
     let (runs, scale) = if arguments.quick { (1, Scale(QUICK)) } else { (arguments.runs.max(1), Scale(1)) };
     let all: Vec<Vec<Figure>> =
         (0..runs).map(|_| scenario(&arguments.server()?, scale)).collect::<Result<_, _>>()?;
-    let first = all.first().cloned().unwrap_or_default();
-    Ok(first.iter().map(|(metric, _)| (*metric, median(&all, metric))).collect())
-}
-
-fn median(runs: &[Vec<Figure>], metric: &str) -> f64 {
-    let mut values: Vec<f64> =
-        runs.iter().flatten().filter(|(name, _)| *name == metric).map(|(_, value)| *value).collect();
-    values.sort_unstable_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-fn line(name: &str, figures: &[Figure]) -> String {
-    let figures: Vec<String> =
-        figures.iter().map(|(metric, value)| format!("{} {metric}", rounded(*value))).collect();
-    format!("{name:<36}{}", figures.join(", "))
-}
-
-/// Three digits that mean something.
-fn rounded(value: f64) -> String {
-    match value {
-        value if value >= 100.0 => format!("{value:.0}"),
-        value if value >= 1.0 => format!("{value:.1}"),
-        value => format!("{value:.4}"),
-    }
-}
-
-/// Names hold no character that JSON would escape.
-fn json(results: &[(&str, Vec<Figure>)]) -> String {
-    let object = |(name, figures): &(&str, Vec<Figure>)| {
-        let figures: Vec<String> =
-            figures.iter().map(|(metric, value)| format!("\"{metric}\": {value:.4}")).collect();
-        format!("  \"{name}\": {{{}}}", figures.join(", "))
-    };
-    let results: Vec<String> = results.iter().map(object).collect();
-    format!("{{\n{}\n}}", results.join(",\n"))
+    Ok(medians(&all))
 }

@@ -5,11 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::client::{self, Acks, Client, Incoming, Mode, Options};
-use crate::server::Server;
-
-/// A published chunk: one write of the publisher.
-const CHUNK_OCTETS: usize = 64 * 1024;
+use crate::support::client::{self, Acks, Client, Incoming, Mode, Options};
+use crate::support::drive::{Scale, confirmed, float, measure, mebibytes, nanos, now, percentiles, publish};
+use crate::support::report::Figure;
+use crate::support::server::Server;
 
 /// How far a publisher without confirms may be ahead of the consumer: no backlog is to be measured where none is named.
 const AHEAD_OCTETS: u64 = 8 * 1024 * 1024;
@@ -17,30 +16,10 @@ const AHEAD_OCTETS: u64 = 8 * 1024 * 1024;
 /// How long a publisher that is ahead looks away.
 const PAUSE: Duration = Duration::from_micros(100);
 
-/// Unconfirmed messages at a time.
-const CONFIRM_WINDOW: u64 = 2000;
-
-/// Deliveries that one ack settles.
-const ACK_EVERY: u64 = 100;
-const PREFETCH: u16 = 1000;
-
 const FANOUT_QUEUES: usize = 10;
 const LATENCY_RATE: u64 = 50_000;
 const CONNECTIONS: usize = 1000;
 const QUEUES: usize = 10_000;
-
-/// A metric's name and its value.
-pub(crate) type Figure = (&'static str, f64);
-
-/// How much of everything: `--quick` divides the messages.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Scale(pub(crate) u64);
-
-impl Scale {
-    fn of(self, messages: u64) -> u64 {
-        messages / self.0
-    }
-}
 
 /// One run against a server.
 pub(crate) type Scenario = fn(&Server, Scale) -> io::Result<Vec<Figure>>;
@@ -59,22 +38,6 @@ pub(crate) const SCENARIOS: &[(&str, Scenario)] = &[
     ("idle connections", |server, _| idle_connections(server)),
     ("idle queues", |server, _| idle_queues(server)),
 ];
-
-/// Measures what `work` costs per message.
-fn measure(server: &Server, messages: u64, work: impl FnOnce() -> io::Result<()>) -> io::Result<Vec<Figure>> {
-    let before = server.usage()?;
-    let started = now();
-    work()?;
-    let elapsed = started.elapsed();
-    let after = server.usage()?;
-    let messages = float(messages);
-    Ok(vec![
-        ("messages/s", messages / elapsed.as_secs_f64()),
-        ("server CPU ns/message", float(after.cpu_ns - before.cpu_ns) / messages),
-        ("switches/message", float(after.switches - before.switches) / messages),
-        ("resident MiB", mebibytes(server.resident()?)),
-    ])
-}
 
 fn one_to_one(server: &Server, body: usize, messages: u64) -> io::Result<Vec<Figure>> {
     let queue = "bench-one-to-one";
@@ -135,83 +98,6 @@ fn pump(
     })
 }
 
-/// Writes `messages` copies, a chunk at a time; `pace` is asked before each chunk, given how many are published.
-fn publish(
-    publisher: &mut Client,
-    message: &[u8],
-    messages: u64,
-    mut pace: impl FnMut(u64) -> io::Result<()>,
-) -> io::Result<()> {
-    let chunk = message.repeat((CHUNK_OCTETS / message.len()).max(1));
-    let mut published = 0;
-    while published < messages {
-        pace(published)?;
-        let count = (messages - published).min((chunk.len() / message.len()) as u64);
-        let octets = usize::try_from(count).unwrap_or(usize::MAX) * message.len();
-        publisher.send(chunk.get(..octets).unwrap_or_default())?;
-        published += count;
-    }
-    Ok(())
-}
-
-fn confirmed(server: &Server, body: usize, messages: u64) -> io::Result<Vec<Figure>> {
-    let queue = "bench-confirmed";
-    let mut publisher = Client::connect(server.address)?;
-    publisher.declare(queue, Options::Durable)?;
-    publisher.select_confirms()?;
-    let mut consumer = Client::connect(server.address)?.with_big_buffer();
-    consumer.prefetch(PREFETCH)?;
-    consumer.consume(queue, Acks::Manual)?;
-    let message = client::message("", queue, Mode::Persistent, &vec![b'x'; body]);
-    let figures = measure(server, messages, || {
-        thread::scope(|scope| {
-            let publishing = scope.spawn(|| publish_confirmed(&mut publisher, &message, messages));
-            consume_acking(&mut consumer, messages)?;
-            publishing.join().map_err(|_| io::Error::other("the publisher panicked"))?
-        })
-    })?;
-    drop(consumer);
-    publisher.delete(queue)?;
-    Ok(figures)
-}
-
-/// Keeps the window as full as half a window at a time allows.
-fn publish_confirmed(publisher: &mut Client, message: &[u8], messages: u64) -> io::Result<()> {
-    let half = CONFIRM_WINDOW / 2;
-    let chunk = message.repeat(usize::try_from(half).unwrap_or_default());
-    let (mut published, mut confirmed) = (0, 0);
-    while confirmed < messages {
-        if published < messages && published - confirmed <= half {
-            let count = half.min(messages - published);
-            let octets = usize::try_from(count).unwrap_or(usize::MAX) * message.len();
-            publisher.send(chunk.get(..octets).unwrap_or_default())?;
-            published += count;
-        } else {
-            publisher.receive(|incoming| {
-                if let Incoming::Confirmed(tag) = incoming {
-                    confirmed = confirmed.max(tag);
-                }
-            })?;
-        }
-    }
-    Ok(())
-}
-
-fn consume_acking(consumer: &mut Client, messages: u64) -> io::Result<()> {
-    let (mut received, mut acked) = (0, 0);
-    while received < messages {
-        consumer.receive(|incoming| received += u64::from(matches!(incoming, Incoming::Delivery)))?;
-        let due = if received == messages { received } else { received - received % ACK_EVERY };
-        let mut acks = Vec::new();
-        while acked < due {
-            acked = due.min(acked + ACK_EVERY);
-            acks.extend(client::ack(acked));
-        }
-        consumer.send(&acks)?;
-    }
-    Ok(())
-}
-
 /// Which part of a backlog's life is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -266,9 +152,7 @@ fn latency(server: &Server, messages: u64) -> io::Result<Vec<Figure>> {
         })
     })?;
     publisher.delete(queue)?;
-    samples.sort_unstable();
-    figures.push(("p50 µs", percentile(&samples, 50)));
-    figures.push(("p99 µs", percentile(&samples, 99)));
+    figures.extend(percentiles(&mut samples));
     Ok(figures)
 }
 
@@ -292,11 +176,6 @@ fn publish_at_rate(publisher: &mut Client, queue: &str, messages: u64, start: In
     Ok(())
 }
 
-fn percentile(sorted_ns: &[u64], percent: usize) -> f64 {
-    let index = (sorted_ns.len() * percent / 100).min(sorted_ns.len().saturating_sub(1));
-    float(sorted_ns.get(index).copied().unwrap_or_default()) / 1000.0
-}
-
 fn idle_connections(server: &Server) -> io::Result<Vec<Figure>> {
     let before = server.resident()?;
     let clients: Vec<Client> =
@@ -314,21 +193,4 @@ fn idle_queues(server: &Server) -> io::Result<Vec<Figure>> {
     }
     let grown = server.resident()?.saturating_sub(before);
     Ok(vec![("KiB each", float(grown) / 1024.0 / QUEUES as f64)])
-}
-
-#[expect(clippy::disallowed_methods, reason = "a measurement is about real time")]
-fn now() -> Instant {
-    Instant::now()
-}
-
-fn nanos(start: Instant) -> u64 {
-    u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX)
-}
-
-fn float(number: u64) -> f64 {
-    number as f64
-}
-
-fn mebibytes(octets: u64) -> f64 {
-    float(octets) / 1024.0 / 1024.0
 }

@@ -32,8 +32,8 @@ pub(crate) enum Incoming<'a> {
     Body(&'a [u8]),
     /// basic.ack: this and all before it.
     Confirmed(u64),
-    /// Any other method, by its class and number.
-    Answer([u8; 4]),
+    /// Any other method: its class, its number, its arguments.
+    Answer(&'a [u8]),
 }
 
 /// One connection with one channel.
@@ -90,16 +90,24 @@ impl Client {
     }
 
     pub(crate) fn declare(&mut self, queue: &str, options: Options) -> io::Result<()> {
-        let declare = queue::Declare {
-            queue: ShortStr::truncated(queue),
-            passive: matches!(options, Options::Passive),
-            durable: matches!(options, Options::Durable),
-            exclusive: matches!(options, Options::Exclusive),
-            auto_delete: false,
-            no_wait: false,
-            arguments: FieldTable::new(),
-        };
-        self.call(declare, queue::DeclareOk::ID)
+        self.send(&declare(queue, options))?;
+        self.expect(queue::DeclareOk::ID)
+    }
+
+    /// Ready messages of a queue.
+    pub(crate) fn count(&mut self, queue: &str) -> io::Result<u64> {
+        self.send(&declare(queue, Options::Passive))?;
+        let octets = self.answer(queue::DeclareOk::ID)?;
+        // It ends with the counts of messages and of consumers.
+        let counts = octets.last_chunk::<8>().and_then(|counts| counts.first_chunk());
+        counts
+            .map(|count| u64::from(u32::from_be_bytes(*count)))
+            .ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
+
+    /// A second handle, for a thread that only sends.
+    pub(crate) fn sender(&self) -> io::Result<TcpStream> {
+        self.stream.try_clone()
     }
 
     pub(crate) fn delete(&mut self, queue: &str) -> io::Result<()> {
@@ -178,16 +186,21 @@ impl Client {
 
     /// Waits for an answer; nothing else is due.
     fn expect(&mut self, answer: MethodId) -> io::Result<()> {
+        self.answer(answer).map(drop)
+    }
+
+    /// As [`Self::expect`]; the answer's octets.
+    fn answer(&mut self, answer: MethodId) -> io::Result<Vec<u8>> {
         let mut found = None;
         while found.is_none() {
             self.receive(|incoming| {
-                if let Incoming::Answer([_, _, high, low]) = incoming {
-                    found = Some(u16::from_be_bytes([high, low]));
+                if let Incoming::Answer(octets) = incoming {
+                    found = Some(octets.to_vec());
                 }
             })?;
         }
-        match found {
-            Some(number) if number == answer.get() => Ok(()),
+        match found.unwrap_or_default() {
+            octets if method_of(&octets) == Some(answer.get()) => Ok(octets),
             other => Err(io::Error::other(format!("expected method {answer:?}, got {other:?}"))),
         }
     }
@@ -223,13 +236,19 @@ fn split_frame(octets: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     Some((kind, payload, after.get(1..)?))
 }
 
+/// The number of a method within its class.
+fn method_of(octets: &[u8]) -> Option<u16> {
+    let &[_, _, high, low] = octets.first_chunk()?;
+    Some(u16::from_be_bytes([high, low]))
+}
+
 fn sort(kind: u8, payload: &[u8]) -> Option<Incoming<'_>> {
     match (kind, payload) {
         (METHOD, [0, 60, 0, 60, ..]) => Some(Incoming::Delivery),
         (METHOD, [0, 60, 0, 80, tag @ ..]) => {
             Some(Incoming::Confirmed(u64::from_be_bytes(*tag.first_chunk()?)))
         }
-        (METHOD, ids) => ids.first_chunk().map(|ids| Incoming::Answer(*ids)),
+        (METHOD, octets) => Some(Incoming::Answer(octets)),
         (BODY, body) => Some(Incoming::Body(body)),
         (_, _) => None,
     }
@@ -255,6 +274,22 @@ pub(crate) fn message(exchange: &str, routing_key: &str, mode: Mode, body: &[u8]
     let mut octets = Vec::new();
     Method::from(publish).encode(CHANNEL, &mut octets);
     encoder::content(&mut octets, CHANNEL, &properties, body, 131_072);
+    octets
+}
+
+/// queue.declare as it is sent.
+pub(crate) fn declare(queue: &str, options: Options) -> Vec<u8> {
+    let declare = queue::Declare {
+        queue: ShortStr::truncated(queue),
+        passive: matches!(options, Options::Passive),
+        durable: matches!(options, Options::Durable),
+        exclusive: matches!(options, Options::Exclusive),
+        auto_delete: false,
+        no_wait: false,
+        arguments: FieldTable::new(),
+    };
+    let mut octets = Vec::new();
+    Method::from(declare).encode(CHANNEL, &mut octets);
     octets
 }
 

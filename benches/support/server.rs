@@ -1,0 +1,174 @@
+//! The broker that is measured: ours in a process of its own, or one that runs already; and what it costs.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader};
+use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::drive::now;
+
+/// Octets of a block as the system counts them.
+const BLOCK: u64 = 512;
+
+/// A broker that runs.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pid: u32,
+    /// Ours to end, with its directory.
+    own: Option<Own>,
+}
+
+#[derive(Debug)]
+struct Own {
+    child: Child,
+    directory: TempDir,
+    settings: Vec<String>,
+}
+
+/// What a process has used since it started.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Usage {
+    /// Nanoseconds on a CPU, in user space and in the kernel.
+    pub(crate) cpu_ns: u64,
+    /// Times that a thread of it left the CPU, on its own accord or not.
+    pub(crate) switches: u64,
+}
+
+impl Server {
+    /// Starts the broker that was built along with this program, with `settings` as its flags.
+    pub(crate) fn start(settings: &[&str]) -> io::Result<Self> {
+        let directory = TempDir::new()?;
+        let settings: Vec<_> = settings.iter().map(|&flag| flag.to_owned()).collect();
+        let (child, address) = spawn(directory.path(), &settings)?;
+        let pid = child.id();
+        Ok(Self { address, pid, own: Some(Own { child, directory, settings }) })
+    }
+
+    /// Kills it with SIGKILL and starts it again on the same directory; the time from its start until it serves.
+    pub(crate) fn restart(&mut self) -> io::Result<Duration> {
+        let own = self.own.as_mut().ok_or_else(|| io::Error::other("only an own broker can be killed"))?;
+        own.child.kill()?;
+        own.child.wait()?;
+        let started = now();
+        (own.child, self.address) = spawn(own.directory.path(), &own.settings)?;
+        self.pid = own.child.id();
+        Ok(started.elapsed())
+    }
+
+    /// A broker that runs already.
+    pub(crate) fn at(address: SocketAddr, pid: u32) -> Self {
+        Self { address, pid, own: None }
+    }
+
+    /// Resident memory in octets.
+    pub(crate) fn resident(&self) -> io::Result<u64> {
+        Ok(status(&format!("/proc/{}/status", self.pid), "VmRSS:")? * 1024)
+    }
+
+    /// The most resident memory since its start, in octets.
+    pub(crate) fn resident_max(&self) -> io::Result<u64> {
+        Ok(status(&format!("/proc/{}/status", self.pid), "VmHWM:")? * 1024)
+    }
+
+    /// Octets that it has written to files since its start. Sockets do not count: they are sent to. (`write_bytes`
+    /// would count whole folios of the page cache, of which a small write that is synced writes a page.)
+    pub(crate) fn written(&self) -> io::Result<u64> {
+        status(&format!("/proc/{}/io", self.pid), "wchar:")
+    }
+
+    /// Octets that its directory takes on disk.
+    pub(crate) fn disk(&self) -> io::Result<u64> {
+        self.own.as_ref().map_or(Ok(0), |own| disk_usage(own.directory.path()))
+    }
+
+    /// Sums over all threads: the files of the process itself speak of its first thread only.
+    pub(crate) fn usage(&self) -> io::Result<Usage> {
+        let mut usage = Usage::default();
+        for task in fs::read_dir(format!("/proc/{}/task", self.pid))? {
+            let task = task?.path();
+            let task = task.display();
+            let schedstat = fs::read_to_string(format!("{task}/schedstat"))?;
+            usage.cpu_ns += number(schedstat.split_whitespace().next());
+            for name in ["voluntary_ctxt_switches:", "nonvoluntary_ctxt_switches:"] {
+                usage.switches += status(&format!("{task}/status"), name)?;
+            }
+        }
+        Ok(usage)
+    }
+}
+
+/// Starts the broker and waits until it says that it serves; where it listens.
+fn spawn(directory: &Path, settings: &[String]) -> io::Result<(Child, SocketAddr)> {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_lepus"))
+        .args([
+            "server",
+            "--listen",
+            "127.0.0.1:0",
+            "--management-listen",
+            "off",
+            "--prometheus-listen",
+            "off",
+        ])
+        .args(["--log", "info,lepus::connection=error"])
+        .args(settings)
+        .current_dir(directory)
+        .env("NO_COLOR", "1")
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let stderr = child.stderr.take().ok_or(io::ErrorKind::BrokenPipe)?;
+    let mut lines = BufReader::new(stderr).lines();
+    let (mut log, mut address) = (String::new(), None);
+    loop {
+        let Some(line) = lines.next().transpose()? else { return Err(io::Error::other(log)) };
+        if let Some((_, found)) = line.split_once("address=") {
+            address = Some(found.trim().parse().map_err(io::Error::other)?);
+        }
+        if let Some(address) = address.filter(|_| line.contains("Server startup complete")) {
+            thread::spawn(move || lines.for_each(drop));
+            return Ok((child, address));
+        }
+        log.push_str(&line);
+    }
+}
+
+/// Octets of the blocks of all files below.
+fn disk_usage(directory: &Path) -> io::Result<u64> {
+    let mut octets = 0;
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        octets += match entry.metadata() {
+            // The broker removes files meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            metadata => match metadata? {
+                folder if folder.is_dir() => disk_usage(&entry.path())?,
+                file => file.blocks() * BLOCK,
+            },
+        };
+    }
+    Ok(octets)
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The number after `name` in a status file.
+fn status(path: &str, name: &str) -> io::Result<u64> {
+    let text = fs::read_to_string(path)?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    Ok(number(line.and_then(|line| line.split_whitespace().next())))
+}
+
+fn number(text: Option<&str>) -> u64 {
+    text.and_then(|text| text.parse().ok()).unwrap_or_default()
+}
