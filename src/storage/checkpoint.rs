@@ -135,10 +135,21 @@ pub(super) fn write(env: &dyn Env, names: &Names, lsn: u64, octets: &[u8]) -> Re
 /// The lsns of all checkpoints, newest first.
 pub(super) fn list(env: &dyn Env, names: &Names) -> Result<Vec<u64>, StoreError> {
     let dir = names.checkpoints();
-    let found = env.list(&dir).doing("list", &dir)?;
+    let found = list_folder(env, &dir)?;
     let mut lsns: Vec<u64> = found.iter().filter_map(|name| Names::parse_checkpoint(name)).collect();
     lsns.sort_unstable_by(|a, b| b.cmp(a));
     Ok(lsns)
+}
+
+/// The names in a folder of the store.
+pub(super) fn list_folder(env: &dyn Env, dir: &Path) -> Result<Vec<String>, StoreError> {
+    env.list(dir).map_err(|error| {
+        if error.kind() == std::io::ErrorKind::NotFound {
+            StoreError::Missing { path: dir.to_owned(), what: "it is a folder of the store".to_owned() }
+        } else {
+            StoreError::io("list", dir, &error)
+        }
+    })
 }
 
 /// Removes what was being written when the machine stopped.

@@ -90,7 +90,7 @@ impl QueueState {
         self.counts.get(&seq).copied().unwrap_or_else(|| u32::from(seq <= self.delivered))
     }
 
-    fn saw(&mut self, seq: u64) {
+    pub(super) fn saw(&mut self, seq: u64) {
         self.next_seq = self.next_seq.max(seq.saturating_add(1));
     }
 

@@ -331,7 +331,7 @@ impl Shared {
             let mut offset = FILE_HEAD;
             while offset < *end && (at == 0 || assembler.is_amid()) {
                 let (header, payload) = read_block(slot, offset)?;
-                let block = BlockAt { header, slot: slot.number, offset, payload: &payload };
+                let block = BlockAt { header, slot: slot.number, offset, payload: &payload, is_sound: true };
                 let mut done = Ok(());
                 assembler.feed(block, &slot.path, &mut |record, _| {
                     let _ = record.each(&mut |item| {

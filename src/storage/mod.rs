@@ -16,10 +16,12 @@ mod record;
 mod read;
 mod shared;
 
-mod check;
 mod home;
 mod maintain;
+mod offline;
 mod recovery;
+mod repair;
+mod salvage;
 mod upgrade;
 
 mod checkpoint;
@@ -35,12 +37,13 @@ mod id;
 mod names;
 mod seq_set;
 
-pub use self::check::{CheckReport, check};
 pub use self::error::StoreError;
 pub use self::home::Home;
 pub use self::id::{LogPosition, QueueId, Seq};
+pub use self::offline::{Finding, Lost, Offline, QueueReport, Report};
 pub use self::options::{Driver, Durability, Options};
 pub use self::read::StoredMessage;
 pub use self::record::{Placement, Record, SeqRun};
+pub use self::repair::Repaired;
 pub use self::seq_set::SeqSet;
 pub use self::store::{Observer, Recovered, RecoveredQueue, Space, Stats, Store};

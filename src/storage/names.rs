@@ -15,12 +15,20 @@ pub(super) const UNFINISHED: &str = ".tmp";
 /// The folder of the store under the root.
 pub(super) const MESSAGES: &str = "messages";
 
+/// The folder in which a repair makes the new store.
+pub(super) const REPAIRED: &str = "messages.repaired";
+
 /// The folder of the definitions, which are another module's.
 pub(super) const META: &str = "meta";
 
 impl Names {
     pub(super) fn new(root: &Path) -> Self {
         Self { root: root.to_owned(), messages: root.join(MESSAGES) }
+    }
+
+    /// The same files in another folder: a store that is being made of a damaged one.
+    pub(super) fn in_folder(&self, folder: &str) -> Self {
+        Self { root: self.root.clone(), messages: self.root.join(folder) }
     }
 
     /// All that the store keeps, but for the lock and the version.

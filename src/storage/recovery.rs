@@ -7,11 +7,13 @@ use super::checkpoint::{self, Checkpoint};
 use super::env::{Env, OpenMode};
 use super::error::{Doing, StoreError};
 use super::index::{Effect, Index, QueueState, SlotState};
-use super::log::assemble::Assembler;
+use super::log::assemble::{Assembler, BlockAt, Place};
 use super::log::roster;
 use super::log::scan::{Damage, Scanned, scan};
 use super::log::slot::Slot;
 use super::names::{Names, damaged};
+use super::record::View;
+use super::salvage;
 use super::segment::SegmentReader;
 use super::seq_set::SeqSet;
 
@@ -22,6 +24,8 @@ pub(super) struct Loaded {
     pub(super) index: Index,
     pub(super) scanned: Scanned,
     pub(super) slots: Vec<Arc<Slot>>,
+    /// The first block that was read.
+    pub(super) log_start: u64,
     pub(super) epoch: u32,
     /// Log files that are entered in the roster.
     pub(super) entered: u32,
@@ -46,7 +50,10 @@ impl Load<'_> {
     pub(super) fn load(&self, store_id: u64) -> Result<Loaded, StoreError> {
         let mut first: Option<StoreError> = None;
         let mut damage = Vec::new();
-        let lsns = checkpoint::list(self.env, self.names)?;
+        let lsns = match checkpoint::list(self.env, self.names) {
+            Ok(lsns) => lsns,
+            Err(error) => self.tolerate(error, &mut damage).map(|()| Vec::new())?,
+        };
         let newest = lsns.first().copied().unwrap_or(0);
         for lsn in lsns.iter().copied().map(Some).chain([None]) {
             let read = match lsn {
@@ -79,6 +86,9 @@ impl Load<'_> {
         let start = checkpoint.log_start.max(1);
         index.deleted = checkpoint.deleted;
         self.take_queues(&mut index, checkpoint.queues);
+        if self.damage == Damage::Skip && last < newest {
+            salvage::adopt(self, &mut index, store_id)?;
+        }
         let mut scanned = self.replay(&mut index, &slots, store_id, (start, last))?;
         damage.append(&mut scanned.damage);
         if scanned.next_lsn <= newest {
@@ -97,7 +107,7 @@ impl Load<'_> {
         }
         let epoch = checkpoint.epoch.max(scanned.epoch) + 1;
         self.check_segments(&mut index, store_id, &mut damage)?;
-        Ok(Loaded { store_id, index, scanned, slots, epoch, entered, damage })
+        Ok(Loaded { store_id, index, scanned, slots, log_start: start, epoch, entered, damage })
     }
 
     fn tolerate(&self, error: StoreError, damage: &mut Vec<StoreError>) -> Result<(), StoreError> {
@@ -120,7 +130,11 @@ impl Load<'_> {
             Ok(entered) => entered,
             Err(error) => self.tolerate(error, damage).map(|()| 0)?,
         };
-        for name in self.env.list(&dir).doing("list", &dir)? {
+        let names = match checkpoint::list_folder(self.env, &dir) {
+            Ok(names) => names,
+            Err(error) => self.tolerate(error, damage).map(|()| Vec::new())?,
+        };
+        for name in names {
             let Some(number) = Names::parse_log(&name) else { continue };
             match Slot::open(self.env, self.names, number, store_id, self.mode) {
                 Ok(slot) => slots.push(Arc::new(slot)),
@@ -165,16 +179,17 @@ impl Load<'_> {
         (start, last): (u64, u64),
     ) -> Result<Scanned, StoreError> {
         let mut assembler = Assembler::default();
-        scan(slots, store_id, start, self.damage, &mut |slot, block| {
+        let mut dropped = Vec::new();
+        let mut scanned = scan(slots, store_id, start, self.damage, &mut |slot, block| {
             let lsn = block.header.lsn;
             let effect = if lsn <= last { Effect::Locate } else { Effect::Apply };
-            let mut done = Ok(());
-            assembler.feed(block, &slot.path, &mut |record, place| {
-                let each = &mut |item| index.apply(item, place, lsn, effect, self.known);
-                done = done.and_then(|()| record.each(each));
-            })?;
-            done.map_err(|_| StoreError::corrupt(&slot.path, block.offset, "a transaction cannot be read"))
-        })
+            let fed = feed(&mut assembler, slot, block, &mut |item, place| {
+                index.apply(item, place, lsn, effect, self.known);
+            });
+            fed.or_else(|error| self.tolerate(error, &mut dropped))
+        })?;
+        scanned.damage.append(&mut dropped);
+        Ok(scanned)
     }
 
     /// Every segment that holds a live message must be there in full length; its octets are verified when read.
@@ -187,7 +202,9 @@ impl Load<'_> {
         for (&queue, state) in &mut index.queues {
             let live = &state.live;
             state.segments.retain(|segment| live.any(segment.min, segment.max));
-            for segment in &state.segments {
+            // Who passes over damage looks at each block of them.
+            let checked = if self.damage == Damage::Refuse { state.segments.as_slice() } else { &[] };
+            for segment in checked {
                 let checked = SegmentReader::open(self.env, self.names, store_id, queue, segment.number)
                     .and_then(|reader| reader.check_len(segment.len));
                 if let Err(error) = checked {
@@ -259,4 +276,30 @@ impl Loaded {
         state.first_lsn = self.scanned.next_lsn;
         Some((Arc::clone(&state.slot), state.end))
     }
+}
+
+/// Hands the records of a block, those of transactions one by one, to `each`. Of a damaged block it takes what is sound.
+pub(super) fn feed(
+    assembler: &mut Assembler,
+    slot: &Slot,
+    block: BlockAt<'_>,
+    each: &mut dyn FnMut(View<'_>, &Place),
+) -> Result<(), StoreError> {
+    let mut done = Ok(());
+    let take = &mut |record: View<'_>, place: &Place| {
+        done = done.and_then(|()| record.each(&mut |item| each(item, place)));
+    };
+    let dropped = if block.is_sound {
+        assembler.feed(block, &slot.path, take)?;
+        Vec::new()
+    } else {
+        assembler.salvage(block, take)
+    };
+    done.map_err(|_| StoreError::corrupt(&slot.path, block.offset, "a transaction cannot be read"))?;
+    let lsn = block.header.lsn;
+    let describe = |(offset, len): &(u64, usize)| format!("octets {offset} to {}", offset + *len as u64 - 1);
+    let Some((offset, _)) = dropped.first() else { return Ok(()) };
+    let ranges: Vec<String> = dropped.iter().map(describe).collect();
+    let what = format!("of block {lsn} the records at {} cannot be read", ranges.join(", "));
+    Err(StoreError::corrupt(&slot.path, *offset, what))
 }

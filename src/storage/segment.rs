@@ -50,6 +50,13 @@ pub(super) struct SegmentBlock {
     payload_crc: u32,
 }
 
+impl SegmentBlock {
+    /// Where the next block starts.
+    pub(super) fn end(&self) -> u64 {
+        page_up(self.offset + BLOCK_HEAD as u64 + u64::from(self.payload_len))
+    }
+}
+
 /// A message in a segment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry<'a> {
@@ -220,6 +227,22 @@ impl SegmentReader {
         Ok(Self { path, file, store, queue })
     }
 
+    /// Octets of the file.
+    pub(super) fn len(&self) -> Result<u64, StoreError> {
+        self.file.len().doing("measure", &self.path)
+    }
+
+    /// An error about a place in the file.
+    pub(super) fn damage(&self, offset: u64, what: impl Into<String>) -> StoreError {
+        StoreError::corrupt(&self.path, offset, what)
+    }
+
+    /// Where the first sound block header from `from` on is, or else `end`.
+    pub(super) fn find_block(&self, from: u64, end: u64) -> u64 {
+        let mut pages = (from..end).step_by(PAGE);
+        pages.find(|&offset| self.block_at(offset).is_ok()).unwrap_or(end)
+    }
+
     /// Checks that the file has at least `len` octets.
     pub(super) fn check_len(&self, len: u64) -> Result<(), StoreError> {
         let found = self.file.len().doing("measure", &self.path)?;
@@ -236,7 +259,7 @@ impl SegmentReader {
         let mut offset = PAGE as u64;
         while offset < len {
             let block = self.block_at(offset)?;
-            offset = page_up(offset + BLOCK_HEAD as u64 + u64::from(block.payload_len));
+            offset = block.end();
             blocks.push(block);
         }
         Ok(blocks)

@@ -178,7 +178,8 @@ impl Shared {
         let drafts = group.drafts.get(range).unwrap_or_default();
         for (draft, at) in drafts.iter().zip(written) {
             let payload = group.data.get(draft.start + BLOCK_HEAD..draft.end).unwrap_or_default();
-            let block = BlockAt { header: at.header, slot: at.slot, offset: at.offset, payload };
+            let block =
+                BlockAt { header: at.header, slot: at.slot, offset: at.offset, payload, is_sound: true };
             let mut damage = Ok(());
             assembler.feed(block, &path, &mut |record, place| {
                 let each = &mut |item| index.apply(item, place, at.header.lsn, Effect::Apply, &|_| true);

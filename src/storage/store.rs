@@ -232,7 +232,12 @@ impl Store {
     /// The disk failed.
     pub fn close(&self) -> Result<(), StoreError> {
         self.shared.commit()?;
-        self.shared.mark(CLOSED).map(|_| ())
+        if !self.shared.mark(CLOSED)? {
+            // The log is full to the last page: one file less is needed after this.
+            self.shared.maintain()?;
+            self.shared.mark(CLOSED)?;
+        }
+        Ok(())
     }
 
     /// Appends to `out` the live messages of a queue from `from` on, in order, about `budget` octets of images and at

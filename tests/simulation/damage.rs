@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use lepus::storage::env::{Env, SimEnv};
-use lepus::storage::{LogPosition, Placement, QueueId, Record, Seq, check};
+use lepus::storage::{LogPosition, Placement, QueueId, Record, Seq};
 
 use crate::model::{Contents, Model};
 use crate::workload::{Workload, assert_contents, contents, open};
 use crate::{Random, for_seeds};
 
 /// A store with a history and its contents, all durable.
-fn filled(seed: u64, end: End) -> (Workload, Contents) {
+pub(crate) fn filled(seed: u64, end: End) -> (Workload, Contents) {
     let mut workload = Workload::new(seed);
     let (store, _) = open(&workload.env, workload.options).unwrap();
     for _ in 0..500 {
@@ -26,7 +26,7 @@ fn filled(seed: u64, end: End) -> (Workload, Contents) {
 
 /// How the process ended that had the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+pub(crate) enum End {
     Orderly,
     Killed,
 }
@@ -42,7 +42,7 @@ fn survives(workload: &Workload, damaged: &SimEnv, (all, end): (&Contents, End),
     }
 }
 
-fn flip(octets: &[u8], bit: usize) -> Vec<u8> {
+pub(crate) fn flip(octets: &[u8], bit: usize) -> Vec<u8> {
     let mut changed = octets.to_vec();
     changed[bit / 8] ^= 1 << (bit % 8);
     changed
@@ -212,19 +212,4 @@ fn an_error_names_the_file_and_what_to_do() {
     let text = open(&workload.env, workload.options).unwrap_err().to_string();
     assert!(text.contains("/data/messages/wal/0000.log is damaged at offset 30000"), "{text}");
     assert!(text.contains("repair"), "{text}");
-}
-
-#[test]
-fn check_finds_what_is_there_and_what_is_damaged() {
-    let (workload, all) = filled(1, End::Killed);
-    let report = check(&workload.env, Path::new("/data")).unwrap();
-    assert!(report.is_sound(), "{report:?}");
-    assert_eq!(report.messages, all.values().map(|live| live.len() as u64).sum::<u64>());
-    let path = workload.env.paths().into_iter().find(|path| path.extension().is_some_and(|e| e == "ckpt"));
-    let path = path.unwrap();
-    workload.env.set_contents(&path, &[7; 100]);
-    workload.env.paths().iter().filter(|other| other.extension() == path.extension()).for_each(|other| {
-        workload.env.set_contents(other, &[7; 100]);
-    });
-    assert!(!check(&workload.env, Path::new("/data")).unwrap().is_sound());
 }

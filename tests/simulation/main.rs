@@ -14,6 +14,7 @@
 mod crashes;
 mod damage;
 mod model;
+mod repair;
 mod threads;
 mod workload;
 

@@ -153,6 +153,28 @@ impl Model {
         self.ops.push((position, op));
     }
 
+    /// The images of all messages that were ever published, by queue and seq.
+    pub(crate) fn published(&self) -> BTreeMap<(u64, u64), Vec<u8>> {
+        let mut all = BTreeMap::new();
+        let mut note = |op: &Op| {
+            if let Op::Publish(placements, image) = op {
+                all.extend(placements.iter().map(|at| ((at.queue.0, at.seq.0), image.clone())));
+            }
+        };
+        for (_, op) in &self.ops {
+            match op {
+                Op::Tx(ops) => ops.iter().for_each(&mut note),
+                Op::Publish(..)
+                | Op::Ack(..)
+                | Op::Delivered(..)
+                | Op::Count(..)
+                | Op::Purge(..)
+                | Op::Delete(_) => note(op),
+            }
+        }
+        all
+    }
+
     /// The state at `durable`, exactly.
     pub(crate) fn at(&self, durable: LogPosition) -> State {
         let mut state = self.base.clone();

@@ -36,8 +36,12 @@ pub trait Env: Debug + Send + Sync {
     fn list(&self, path: &Path) -> io::Result<Vec<String>>;
     /// Opens a file.
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>>;
-    /// Renames a file over another, atomically.
+    /// Renames a file over another, or a directory to a name that is not taken, atomically.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Gives a file a second name, or copies it where that is not possible.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a directory with all that is in it; no error if it is not there.
+    fn remove_dir(&self, path: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes the names in a directory durable.

@@ -5,7 +5,7 @@
 //! reordered, and of a directory's changes a random prefix is kept, as a journal would.
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -124,7 +124,12 @@ impl SimEnv {
         copy.durable_names = disk.names.clone();
         let settle =
             |file: &Inode| Inode { now: file.now.clone(), durable: file.now.clone(), pending: vec![] };
-        copy.files = disk.files.iter().map(settle).collect();
+        copy.files.resize_with(disk.files.len(), Inode::default);
+        for &inode in disk.names.values() {
+            if let (Some(to), Some(file)) = (copy.files.get_mut(inode), disk.files.get(inode)) {
+                *to = settle(file);
+            }
+        }
         Self(Arc::new(Mutex::new(copy)))
     }
 }
@@ -193,6 +198,29 @@ impl Disk {
         }
     }
 
+    /// Directories are renamed and removed durably at once: what a loss of that would leave is not simulated.
+    fn rename_dir(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        if !self.names.keys().any(|name| name.starts_with(from)) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        self.settle_names(from);
+        for names in [&mut self.names, &mut self.durable_names] {
+            let moved =
+                |name: &Path| name.strip_prefix(from).map_or_else(|_| name.to_owned(), |rest| to.join(rest));
+            *names = std::mem::take(names).into_iter().map(|(name, inode)| (moved(&name), inode)).collect();
+        }
+        Ok(())
+    }
+
+    /// Makes the pending changes in and below a directory durable.
+    fn settle_names(&mut self, path: &Path) {
+        for (dir, changes) in &mut self.pending_names {
+            if dir.starts_with(path) {
+                changes.drain(..).for_each(|change| change.apply(&mut self.durable_names));
+            }
+        }
+    }
+
     fn note(&mut self, path: &Path, inode: Option<usize>) {
         let change = NameChange { path: path.to_owned(), inode };
         change.clone().apply(&mut self.names);
@@ -218,9 +246,12 @@ impl Env for SimEnv {
 
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {
         let disk = self.0.lock();
-        let inside = |name: &&PathBuf| name.parent() == Some(path);
-        let name = |name: &PathBuf| name.file_name().map(|n| n.to_string_lossy().into_owned());
-        Ok(disk.names.keys().filter(inside).filter_map(name).collect())
+        let inside = |name: &PathBuf| {
+            let first = name.strip_prefix(path).ok()?.components().next()?;
+            Some(first.as_os_str().to_string_lossy().into_owned())
+        };
+        let names: BTreeSet<String> = disk.names.keys().filter_map(inside).collect();
+        Ok(names.into_iter().collect())
     }
 
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
@@ -241,9 +272,26 @@ impl Env for SimEnv {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut disk = self.0.lock();
         disk.change()?;
-        let inode = *disk.names.get(from).ok_or(io::ErrorKind::NotFound)?;
+        let Some(&inode) = disk.names.get(from) else { return disk.rename_dir(from, to) };
         disk.note(to, Some(inode));
         disk.note(from, None);
+        Ok(())
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut disk = self.0.lock();
+        disk.change()?;
+        let inode = *disk.names.get(from).ok_or(io::ErrorKind::NotFound)?;
+        disk.note(to, Some(inode));
+        Ok(())
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        let mut disk = self.0.lock();
+        disk.change()?;
+        disk.settle_names(path);
+        disk.names.retain(|name, _| !name.starts_with(path));
+        disk.durable_names.retain(|name, _| !name.starts_with(path));
         Ok(())
     }
 

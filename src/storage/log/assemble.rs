@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::block::{BLOCK_HEAD, BlockHeader, CONTINUATION, CONTINUES};
+use crate::storage::codec::Take;
 use crate::storage::error::StoreError;
 use crate::storage::record::{Checksum, Unreadable, View, first_record};
 
@@ -50,6 +51,8 @@ pub(in crate::storage) struct BlockAt<'a> {
     /// Where its header starts in the file.
     pub(in crate::storage) offset: u64,
     pub(in crate::storage) payload: &'a [u8],
+    /// Whether the payload's checksum holds.
+    pub(in crate::storage) is_sound: bool,
 }
 
 /// Holds the beginning of a record until its end comes.
@@ -109,6 +112,38 @@ impl Assembler {
             self.clear();
         }
         Ok(())
+    }
+
+    /// Takes a damaged block: the records in it that are sound are used. The others, as offset in the file and length.
+    pub(in crate::storage) fn salvage(
+        &mut self,
+        block: BlockAt<'_>,
+        each: &mut dyn FnMut(View<'_>, &Place),
+    ) -> Vec<(u64, usize)> {
+        self.clear();
+        let start = block.offset + BLOCK_HEAD as u64;
+        if block.header.flags & (CONTINUES | CONTINUATION) != 0 {
+            // A record of several blocks: without one of them it is gone.
+            return vec![(start, block.payload.len())];
+        }
+        let mut dropped = Vec::new();
+        let mut at = 0;
+        while let Some(rest) = block.payload.get(at..).filter(|rest| !rest.is_empty()) {
+            let len = match first_record(rest, Checksum::Verify) {
+                Ok((view, len)) => {
+                    each(view, &Place::Span(block.span(at, len)));
+                    len
+                }
+                Err(_) => {
+                    let len =
+                        Take(rest).len().map_or(rest.len(), |len| len.saturating_add(8)).min(rest.len());
+                    dropped.push((start + at as u64, len));
+                    len
+                }
+            };
+            at += len;
+        }
+        dropped
     }
 
     fn clear(&mut self) {

@@ -137,6 +137,14 @@ pub(in crate::storage) fn encode_file_head(slot: u32, file_len: u64, store: u64)
     out
 }
 
+/// The store's number in a log file's first page, if that is sound.
+pub(in crate::storage) fn store_of(octets: &[u8]) -> Option<u64> {
+    let mut take = Take(octets);
+    let magic = take.bytes(8)? == FILE_MAGIC;
+    let (_version, _slot, _len, store) = (take.u32()?, take.u32()?, take.u64()?, take.u64()?);
+    (magic && take.u32()? == crc(octets.get(..32)?)).then_some(store)
+}
+
 /// Version and file length of a log file's first page; `None` if it is not one of this slot and store.
 pub(in crate::storage) fn decode_file_head(octets: &[u8], slot: u32, store: u64) -> Option<(u32, u64)> {
     let mut take = Take(octets);

@@ -68,14 +68,18 @@ pub(in crate::storage) fn scan(
             scan.read_file(&slot, FILE_HEAD, visit)?;
         }
         let Some((slot, offset, error)) = scan.lost()? else {
-            scan.judge_end(damage)?;
+            if scan.judge_end(damage)? && scan.salvage(visit)? {
+                continue;
+            }
             return Ok(scan.found);
         };
         if damage == Damage::Refuse {
             return Err(error);
         }
         scan.found.damage.push(error);
-        scan.resume(&slot, offset, visit)?;
+        if !scan.salvage(visit)? {
+            scan.resume(&slot, offset, visit)?;
+        }
     }
 }
 
@@ -113,16 +117,46 @@ impl Scan<'_> {
             self.header_at(slot, offset)?.filter(|(header, _)| self.follows(header))
         {
             let Some(payload) = self.payload(slot, offset, &header)? else { break };
-            visit(slot, BlockAt { header, slot: slot.number, offset, payload: &payload })?;
-            self.started = true;
-            self.found.next_lsn += 1;
-            self.found.epoch = header.epoch;
-            self.found.prev = check;
-            self.found.is_closed = header.flags & CLOSED != 0;
+            visit(slot, BlockAt { header, slot: slot.number, offset, payload: &payload, is_sound: true })?;
             offset += page_up(header.len());
-            self.found.files.iter_mut().rev().take(1).for_each(|file| file.end = offset);
+            self.pass(&header, check, offset);
         }
         Ok(())
+    }
+
+    /// Notes a block that ends at `end`.
+    fn pass(&mut self, header: &BlockHeader, check: u32, end: u64) {
+        self.started = true;
+        self.found.next_lsn += 1;
+        self.found.epoch = header.epoch;
+        self.found.prev = check;
+        self.found.is_closed = header.flags & CLOSED != 0;
+        self.found.files.iter_mut().rev().take(1).for_each(|file| file.end = end);
+    }
+
+    /// Takes what is sound of the next block, if its header is there and its payload is damaged; then goes on.
+    fn salvage(&mut self, visit: &mut Visit<'_>) -> Result<bool, StoreError> {
+        let last = self.found.files.last().map(|last| (Arc::clone(&last.slot), last.end));
+        let starts = self.slots.iter().map(|slot| (Arc::clone(slot), FILE_HEAD));
+        for (slot, offset) in last.into_iter().chain(starts) {
+            let next = self.header_at(&slot, offset)?.filter(|(header, _)| self.follows(header));
+            let Some((header, check)) = next.filter(|(header, _)| offset + header.len() <= slot.capacity)
+            else {
+                continue;
+            };
+            if offset == FILE_HEAD {
+                let first_lsn = self.found.next_lsn;
+                self.found.files.push(InUse { slot: Arc::clone(&slot), first_lsn, end: offset });
+            }
+            let mut payload = vec![0; header.payload_len as usize];
+            slot.file.read_at(&mut payload, offset + BLOCK_HEAD as u64).doing("read", &slot.path)?;
+            visit(&slot, BlockAt { header, slot: slot.number, offset, payload: &payload, is_sound: false })?;
+            let end = offset + page_up(header.len());
+            self.pass(&header, check, end);
+            self.read_file(&slot, end, visit)?;
+            return Ok(true);
+        }
+        Ok(false)
     }
 
     fn header_at(&self, slot: &Slot, offset: u64) -> Result<Option<(BlockHeader, u32)>, StoreError> {
@@ -174,12 +208,13 @@ impl Scan<'_> {
     }
 
     /// Looks at what stands where the next block would: one that was torn, or one that was whole and is damaged.
-    fn judge_end(&mut self, damage: Damage) -> Result<(), StoreError> {
+    /// Whether damage was found.
+    fn judge_end(&mut self, damage: Damage) -> Result<bool, StoreError> {
         let Some((slot, end)) = self.found.files.last().map(|last| (Arc::clone(&last.slot), last.end)) else {
-            return Ok(());
+            return Ok(false);
         };
         if end + BLOCK_HEAD as u64 > slot.capacity {
-            return Ok(());
+            return Ok(false);
         }
         let mut head = [0; BLOCK_HEAD];
         slot.file.read_at(&mut head, end).doing("read", &slot.path)?;
@@ -202,8 +237,9 @@ impl Scan<'_> {
         match verdict {
             Some(error) if damage == Damage::Refuse => Err(error),
             verdict => {
+                let is_damaged = verdict.is_some();
                 self.found.damage.extend(verdict);
-                Ok(())
+                Ok(is_damaged)
             }
         }
     }
@@ -251,12 +287,6 @@ impl Scan<'_> {
         let Some((header, _)) = self.header_at(slot, offset)? else { return Ok(()) };
         self.started = false;
         self.found.next_lsn = header.lsn;
-        if self.payload(slot, offset, &header)?.is_none() {
-            // Its header is sound and its payload is not: the next search must find one after it.
-            self.found.next_lsn = header.lsn + 1;
-            let what = format!("block {} cannot be read", header.lsn);
-            self.found.damage.push(StoreError::corrupt(&slot.path, offset, what));
-        }
         self.read_file(slot, offset, visit)
     }
 }

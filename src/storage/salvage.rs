@@ -1,0 +1,81 @@
+//! What can still be read of segments that are damaged, or that no checkpoint names any more.
+
+use super::codec::PAGE;
+use super::error::StoreError;
+use super::index::{Index, QueueState};
+use super::names::Names;
+use super::recovery::Load;
+use super::segment::{Entry, Segment, SegmentBlock, SegmentReader, entries};
+
+/// Calls `each` with the entries of every sound block, up to `len`, and `bad` with what is damaged.
+pub(super) fn read_segment(
+    reader: &SegmentReader,
+    len: u64,
+    each: &mut dyn FnMut(&SegmentBlock, Entry<'_>),
+    bad: &mut dyn FnMut(StoreError),
+) -> Result<(), StoreError> {
+    let there = reader.len()?;
+    if there < len {
+        bad(reader.damage(there, format!("the file has {there} octets and should have {len}")));
+    }
+    let end = len.min(there);
+    let mut offset = PAGE as u64;
+    while offset < end {
+        let Ok(block) = reader.block_at(offset) else {
+            let next = reader.find_block(offset + PAGE as u64, end);
+            let what = format!("there is no sound block at octets {offset} to {}", next - 1);
+            bad(reader.damage(offset, what));
+            offset = next;
+            continue;
+        };
+        match reader.payload(&block) {
+            Ok(payload) => entries(&payload).for_each(|entry| each(&block, entry)),
+            Err(_) => {
+                let SegmentBlock { min, max, count, .. } = block;
+                let what = format!(
+                    "the block at octets {offset} to {} cannot be read; it held {count} messages between {min} and {max}",
+                    block.end() - 1
+                );
+                bad(reader.damage(offset, what));
+            }
+        }
+        offset = block.end();
+    }
+    Ok(())
+}
+
+/// Takes in what segments hold that were written after the checkpoint that is used, for the newer one cannot be read.
+/// Every message in them counts as live unless the log says otherwise.
+pub(super) fn adopt(load: &Load<'_>, index: &mut Index, store_id: u64) -> Result<(), StoreError> {
+    let Ok(found) = load.env.list(&load.names.segments()) else { return Ok(()) };
+    let found = found.iter().filter_map(|name| Names::parse_segment(name));
+    for (queue, number) in found.filter(|(queue, _)| (load.known)(*queue)) {
+        index.next_segment = index.next_segment.max(number);
+        // What cannot be opened is reported by those who look for it, if it was named.
+        let Ok(reader) = SegmentReader::open(load.env, load.names, store_id, queue, number) else { continue };
+        let fresh = QueueState { next_seq: 1, ..QueueState::default() };
+        let state = index.queues.entry(queue).or_insert(fresh);
+        let known = state.segments.iter().position(|segment| segment.number == number);
+        let mut segment = known.map_or_else(
+            || Segment { number, min: u64::MAX, ..Segment::default() },
+            |at| state.segments.remove(at),
+        );
+        let known_len = segment.len;
+        segment.len = reader.len()?;
+        let QueueState { live, purged, .. } = state;
+        let mut highest = 0;
+        let each = &mut |block: &SegmentBlock, entry: Entry<'_>| {
+            if block.offset >= known_len && entry.seq > *purged {
+                live.insert(entry.seq);
+                highest = highest.max(entry.seq);
+                segment.min = segment.min.min(entry.seq);
+                segment.max = segment.max.max(entry.seq);
+                segment.count += 1;
+            }
+        };
+        read_segment(&reader, segment.len, each, &mut |_| {})?;
+        state.saw(highest);
+        state.segments.push(segment);
+    }
+    Ok(())
+}
