@@ -43,7 +43,7 @@ impl DataDir {
     /// # Errors
     /// When it cannot be used: another process has it, it holds something else, is of a later release, or damaged.
     pub fn open(dir: &Path) -> io::Result<Self> {
-        Self::open_with(dir, Options { log_files: LOG_FILES, ..Options::default() })
+        Self::open_with(dir, options())
     }
 
     /// As [`Self::open`], with a log of another size.
@@ -63,6 +63,11 @@ impl DataDir {
         }
         Ok(Self { definitions, defined, store, stored, after_crash, spill })
     }
+}
+
+/// The sizes of a broker's store.
+pub(super) fn options() -> Options {
+    Options { log_files: LOG_FILES, ..Options::default() }
 }
 
 /// Definitions are made in a new directory only: elsewhere, missing ones would orphan all messages.

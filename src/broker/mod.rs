@@ -34,6 +34,7 @@ pub mod session;
 mod spill;
 mod surroundings;
 pub mod timers;
+pub mod upkeep;
 pub mod vhost;
 mod vhosts;
 

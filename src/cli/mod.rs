@@ -3,6 +3,7 @@
 mod config;
 mod server;
 mod settings;
+mod store;
 
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -28,6 +29,9 @@ enum Command {
     /// Check and show settings.
     #[command(subcommand)]
     Config(config::Command),
+    /// Check and repair a data directory.
+    #[command(subcommand)]
+    Store(store::Command),
 }
 
 /// Carries out what the command line says.
@@ -35,13 +39,18 @@ pub fn run() -> ExitCode {
     match Cli::parse().command {
         Command::Server(settings) => server::run(settings),
         Command::Config(command) => config::run(command),
+        Command::Store(command) => store::run(command),
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the log may not have been started")]
 fn fail(reason: impl Display) -> ExitCode {
+    fail_with(1, reason)
+}
+
+#[expect(clippy::print_stderr, reason = "the log may not have been started")]
+fn fail_with(code: u8, reason: impl Display) -> ExitCode {
     eprintln!("lepus: {reason}");
-    ExitCode::FAILURE
+    ExitCode::from(code)
 }
 
 /// A line for each problem.

@@ -11,6 +11,7 @@
 
 mod access;
 mod definition;
+mod offline;
 mod policy;
 mod store;
 mod tables;
@@ -28,6 +29,7 @@ pub use access::{
     VhostDefinition, VhostLimits, is_reached,
 };
 pub use definition::{BindingDefinition, Change, DestinationKind, ExchangeDefinition, QueueDefinition};
+pub use offline::{file, inspect, replace};
 pub use policy::{PolicyDefinition, PolicyKind};
 pub use store::Recovered;
 use store::Store;

@@ -4,8 +4,10 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use redb::backends::InMemoryBackend;
 use redb::{
-    Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, StorageError, WriteTransaction,
+    Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend, StorageError,
+    WriteTransaction,
 };
 
 use super::access::{PermissionDefinition, TopicPermissionDefinition, UserDefinition, VhostDefinition};
@@ -17,7 +19,7 @@ use super::tables::{
 };
 use crate::name::Name;
 
-const FILE: &str = "definitions.redb";
+pub(super) const FILE: &str = "definitions.redb";
 
 /// The format that this release writes and the latest that it reads.
 ///
@@ -83,6 +85,20 @@ impl Store {
             return Err(damaged(&path, "it is empty"));
         }
         let database = verifying().open(&path).map_err(|error| refusal(&path, error))?;
+        Self::checked(path, database)
+    }
+
+    /// Opens a copy of the file in memory: whatever is done leaves the file as it is.
+    pub(super) fn copy(dir: &Path) -> io::Result<Self> {
+        let path = dir.join(FILE);
+        let octets = std::fs::read(&path).map_err(|error| refusal(&path, error.into()))?;
+        if octets.is_empty() {
+            return Err(damaged(&path, "it is empty"));
+        }
+        let memory = InMemoryBackend::new();
+        memory.set_len(octets.len() as u64).map_err(|error| at(&path, "cannot be read", error))?;
+        memory.write(0, &octets).map_err(|error| at(&path, "cannot be read", error))?;
+        let database = verifying().create_with_backend(memory).map_err(|error| refusal(&path, error))?;
         Self::checked(path, database)
     }
 

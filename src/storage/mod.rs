@@ -44,6 +44,6 @@ pub use self::offline::{Finding, Lost, Offline, QueueReport, Report};
 pub use self::options::{Driver, Durability, Options};
 pub use self::read::StoredMessage;
 pub use self::record::{Placement, Record, SeqRun};
-pub use self::repair::Repaired;
+pub use self::repair::{Repaired, StillLocked};
 pub use self::seq_set::SeqSet;
 pub use self::store::{Observer, Recovered, RecoveredQueue, Space, Stats, Store};

@@ -35,7 +35,7 @@ pub struct Offline {
     pub(super) damage: Vec<StoreError>,
     /// The store's folder is not there, the one of a repair is: it was stopped just before its end.
     pub(super) is_half_repaired: bool,
-    _lock: Lock,
+    pub(super) lock: Lock,
 }
 
 /// What a directory holds.
@@ -142,7 +142,7 @@ impl Offline {
             None => find_id(&*env, &names.in_folder(folder))
                 .ok_or_else(|| StoreError::NotAStore { path: dir.to_owned() })?,
         };
-        Ok(Self { env, names, store_id, damage, is_half_repaired, _lock: lock })
+        Ok(Self { env, names, store_id, damage, is_half_repaired, lock })
     }
 
     /// Verifies every checksum and looks for every message. `known` says which queues exist: the others count for

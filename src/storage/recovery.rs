@@ -138,7 +138,10 @@ impl Load<'_> {
             let Some(number) = Names::parse_log(&name) else { continue };
             match Slot::open(self.env, self.names, number, store_id, self.mode) {
                 Ok(slot) => slots.push(Arc::new(slot)),
-                Err(error) => self.tolerate(error, damage)?,
+                Err(error) => {
+                    self.tolerate(error, damage)?;
+                    slots.extend(Slot::open_damaged(self.env, self.names, number).ok().map(Arc::new));
+                }
             }
         }
         for number in (0..entered).filter(|number| !slots.iter().any(|slot| slot.number == *number)) {

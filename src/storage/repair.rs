@@ -7,7 +7,7 @@ use super::checkpoint;
 use super::codec::len32;
 use super::env::Env;
 use super::error::{Doing, StoreError};
-use super::home::{Version, write_version};
+use super::home::{Lock, Version, write_version};
 use super::id::QueueId;
 use super::index::{Index, SlotState};
 use super::log::buffer::{Group, GroupBuffer};
@@ -35,6 +35,11 @@ pub struct Repaired {
     pub original: Option<PathBuf>,
 }
 
+/// Keeps the directory locked: what belongs to it besides the store may be mended too.
+#[derive(Debug)]
+#[expect(dead_code, reason = "it is kept, not read")]
+pub struct StillLocked(Lock);
+
 impl Offline {
     /// Mends what can be mended and drops the rest. `known` says which queues exist.
     ///
@@ -45,7 +50,7 @@ impl Offline {
         mut self,
         options: Options,
         known: &dyn Fn(QueueId) -> bool,
-    ) -> Result<Repaired, StoreError> {
+    ) -> Result<(StillLocked, Repaired), StoreError> {
         let options = options.limited();
         let env = Arc::clone(&self.env);
         let new = self.names.in_folder(REPAIRED);
@@ -69,7 +74,7 @@ impl Offline {
         if !self.damage.is_empty() {
             write_version(&*env, &self.names, Version { version: VERSION, store_id: self.store_id })?;
         }
-        Ok(Repaired { found, original })
+        Ok((StillLocked(self.lock), Repaired { found, original }))
     }
 
     /// Completes the new store: segments, and the checkpoint that names all.

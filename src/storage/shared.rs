@@ -133,6 +133,10 @@ impl Shared {
 
     /// Has the last commit vouched for, unless that is done, or a commit is under way.
     pub(super) fn attest(&self) -> Result<(), StoreError> {
+        if self.options.durability == Durability::Os {
+            // Nobody asked for a sync.
+            return Ok(());
+        }
         let Some(mut committer) = self.committer.try_lock() else { return Ok(()) };
         let is_needed = !committer.writer.is_attested && committer.writer.has_room();
         if is_needed { self.mark_with(&mut committer.writer, 0).map(|_| ()) } else { Ok(()) }

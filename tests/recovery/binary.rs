@@ -22,16 +22,7 @@ impl Binary {
 
     /// As [`Self::start`], with more arguments.
     pub(crate) fn start_with(dir: &TempDir, arguments: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_lepus"))
-            .args(["server", "--listen", "127.0.0.1:0", "--log", "info", "--data-dir"])
-            .arg(dir.path())
-            .args(arguments)
-            .env("NO_COLOR", "1")
-            .env("LEPUS_MANAGEMENT_LISTEN", "off")
-            .env("LEPUS_PROMETHEUS_LISTEN", "off")
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = spawn(dir, arguments);
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
         let mut address = None;
         loop {
@@ -46,6 +37,21 @@ impl Binary {
         // The rest of the log is read so that the broker never waits for it.
         std::thread::spawn(move || lines.for_each(drop));
         Self { child, address: address.unwrap() }
+    }
+
+    /// What a broker says that gives up on `dir`.
+    pub(crate) fn refused(dir: &TempDir) -> Vec<String> {
+        let mut child = spawn(dir, &[]);
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        let started = |line: &String| assert!(!line.contains("Server startup complete"), "it has started");
+        let lines: Vec<String> = lines.inspect(started).filter(|line| line.starts_with("lepus: ")).collect();
+        assert_eq!(child.wait().unwrap().code(), Some(1));
+        lines
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// A connection with channel 1 open.
@@ -73,6 +79,16 @@ impl Binary {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
+}
+
+fn spawn(dir: &TempDir, arguments: &[&str]) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lepus"));
+    command
+        .args(["server", "--listen", "127.0.0.1:0", "--log", "info", "--data-dir"])
+        .arg(dir.path())
+        .args(arguments);
+    command.env("NO_COLOR", "1").env("LEPUS_MANAGEMENT_LISTEN", "off").env("LEPUS_PROMETHEUS_LISTEN", "off");
+    command.stderr(Stdio::piped()).spawn().unwrap()
 }
 
 impl Drop for Binary {

@@ -14,6 +14,7 @@ mod support;
 
 mod accounts;
 mod binary;
+mod damage;
 mod definitions;
 mod kills;
 mod messages;

@@ -5,12 +5,12 @@ use tempfile::TempDir;
 use crate::binary::Binary;
 use crate::support::*;
 
-fn persistent(exchange: &str, key: &str, body: &str) -> Content {
+pub(crate) fn persistent(exchange: &str, key: &str, body: &str) -> Content {
     publish(exchange, key, body).property("delivery-mode", 2)
 }
 
 /// Publishes and waits for the confirm; the channel is in confirm mode.
-async fn confirmed(peer: &mut Peer, queue: &str, bodies: &[&str]) {
+pub(crate) async fn confirmed(peer: &mut Peer, queue: &str, bodies: &[&str]) {
     peer.call(1, confirm_select()).await;
     for body in bodies {
         peer.publish(1, persistent("", queue, body)).await;

@@ -17,7 +17,8 @@ fn check(env: &SimEnv) -> Report {
 }
 
 fn repair(env: &SimEnv, options: Options) -> Result<Repaired, StoreError> {
-    Offline::open(Arc::new(env.clone()), Path::new(DIR))?.repair(options, &|_| true)
+    let offline = Offline::open(Arc::new(env.clone()), Path::new(DIR))?;
+    Ok(offline.repair(options, &|_| true)?.1)
 }
 
 /// What the store shows; it must open.
@@ -221,9 +222,9 @@ fn a_lost_version_is_made_anew_from_the_number_that_the_files_bear() {
     for damage in 0..2 {
         let env = workload.env.fork();
         if damage == 0 {
-            env.remove(&path).unwrap()
+            env.remove(&path).unwrap();
         } else {
-            env.set_contents(&path, b"lepus-data 1 0")
+            env.set_contents(&path, b"lepus-data 1 0");
         }
         assert!(!check(&env).is_sound());
         assert_eq!(repair(&env, workload.options).unwrap().original, None, "the store was sound");

@@ -49,6 +49,18 @@ impl Slot {
         Ok(Self { number, path, file, capacity })
     }
 
+    /// Opens a file that is damaged as a whole, for the blocks that it may still hold.
+    pub(in crate::storage) fn open_damaged(
+        env: &dyn Env,
+        names: &Names,
+        number: u32,
+    ) -> Result<Self, StoreError> {
+        let path = names.log(number);
+        let file = env.open(&path, OpenMode::Read).doing("open", &path)?;
+        let capacity = file.len().doing("measure", &path)?;
+        Ok(Self { number, path, file, capacity })
+    }
+
     /// Opens a file that is there and checks that it is whole.
     pub(in crate::storage) fn open(
         env: &dyn Env,

@@ -1,0 +1,153 @@
+//! A data directory that no broker has open: what is in it, what is damaged, and mending it.
+
+use std::collections::{BTreeMap, HashSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::data_dir::options;
+use super::lane::of_lane;
+use lepus_protocol::FieldTable;
+
+use crate::id::EntityId;
+use crate::metadata::{self, QueueDefinition, Recovered};
+use crate::name::Name;
+use crate::storage::env::RealEnv;
+use crate::storage::{Finding, Offline, QueueId, Report, StoreError};
+
+/// Where queues go whose definition is lost.
+const VHOST: &str = "/";
+
+/// What a data directory holds.
+#[derive(Debug)]
+pub struct Inspection {
+    names: BTreeMap<EntityId, (Name, Name)>,
+    /// The messages.
+    pub messages: Report,
+    /// Why the definitions cannot be used, if so.
+    pub definitions: Option<Finding>,
+}
+
+/// What a repair has done.
+#[derive(Debug)]
+pub struct Mended {
+    /// What was found, and dropped.
+    pub found: Inspection,
+    /// What was damaged, as it was.
+    pub kept: Vec<PathBuf>,
+    /// Queues that were made for messages whose queue nobody knows any more: ids and names.
+    pub renamed: Vec<(u64, Name)>,
+}
+
+/// What a queue of the store is to its users.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// The queue's id.
+    pub id: u64,
+    /// The priority of the messages; 0 in a queue without priorities.
+    pub priority: u8,
+    /// Virtual host and name, unless nobody knows.
+    pub name: Option<(&'a str, &'a str)>,
+}
+
+impl Inspection {
+    /// Says what a queue of the store is.
+    pub fn known(&self, queue: QueueId) -> Known<'_> {
+        let (id, priority) = of_lane(queue);
+        let name = self.names.get(&id).map(|(vhost, name)| (vhost.as_str(), name.as_str()));
+        Known { id: id.get(), priority, name }
+    }
+
+    /// Whether nothing is damaged.
+    pub fn is_sound(&self) -> bool {
+        self.definitions.is_none() && self.messages.is_sound()
+    }
+}
+
+/// Verifies every checksum of a data directory. Changes nothing.
+///
+/// # Errors
+/// A process has it open, it is none, or one of a newer release, or cannot be read.
+pub fn check(dir: &Path) -> Result<Inspection, StoreError> {
+    let offline = Offline::open(Arc::new(RealEnv), dir)?;
+    let (defined, problem) = definitions(dir)?;
+    let messages = offline.check(&known(defined.as_ref()))?;
+    Ok(Inspection { names: names(defined.as_ref()), messages, definitions: problem })
+}
+
+/// Mends a data directory and drops what cannot be mended.
+///
+/// # Errors
+/// As for [`check`], or the disk refuses: then the next repair begins anew.
+pub fn repair(dir: &Path) -> Result<Mended, StoreError> {
+    let offline = Offline::open(Arc::new(RealEnv), dir)?;
+    let (defined, problem) = definitions(dir)?;
+    let (lock, repaired) = offline.repair(options(), &known(defined.as_ref()))?;
+    let mut kept: Vec<PathBuf> = repaired.original.into_iter().collect();
+    let mut renamed = Vec::new();
+    if problem.is_some() {
+        let (queues, next_id) = substitutes(&repaired.found);
+        let meta = dir.join("meta");
+        let put = metadata::replace(&meta, &queues, next_id);
+        kept.extend(put.map_err(|error| StoreError::Io {
+            doing: "replace the definitions in",
+            path: meta,
+            kind: error.kind(),
+            message: error.to_string(),
+        })?);
+        renamed = queues.into_iter().map(|(_, name, definition)| (definition.id.get(), name)).collect();
+    }
+    drop(lock);
+    let names = names(defined.as_ref());
+    Ok(Mended { found: Inspection { names, messages: repaired.found, definitions: problem }, kept, renamed })
+}
+
+/// The definitions, or what is wrong with them.
+fn definitions(dir: &Path) -> Result<(Option<Recovered>, Option<Finding>), StoreError> {
+    let meta = dir.join("meta");
+    match metadata::inspect(&meta) {
+        Ok(defined) => Ok((Some(defined), None)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::NotFound) => {
+            let finding = Finding { path: metadata::file(&meta), offset: None, what: error.to_string() };
+            Ok((None, Some(finding)))
+        }
+        Err(error) => Err(StoreError::Io {
+            doing: "read",
+            path: metadata::file(&meta),
+            kind: error.kind(),
+            message: error.to_string(),
+        }),
+    }
+}
+
+/// Which queues exist; all of them if nobody knows.
+fn known(defined: Option<&Recovered>) -> impl Fn(QueueId) -> bool + use<> {
+    let ids: Option<HashSet<EntityId>> =
+        defined.map(|defined| defined.queues.iter().map(|(_, _, queue)| queue.id).collect());
+    move |id| ids.as_ref().is_none_or(|ids| ids.contains(&of_lane(id).0))
+}
+
+fn names(defined: Option<&Recovered>) -> BTreeMap<EntityId, (Name, Name)> {
+    let queues = defined.into_iter().flat_map(|defined| &defined.queues);
+    queues.map(|(vhost, name, queue)| (queue.id, (vhost.clone(), name.clone()))).collect()
+}
+
+/// A queue for every id that has messages, and an id above all of them.
+fn substitutes(found: &Report) -> (Vec<(Name, Name, QueueDefinition)>, u64) {
+    let mut highest: BTreeMap<EntityId, u8> = BTreeMap::new();
+    for queue in found.queues.iter().filter(|queue| queue.messages > 0) {
+        let (id, priority) = of_lane(QueueId(queue.id));
+        let known = highest.entry(id).or_default();
+        *known = priority.max(*known);
+    }
+    let substitute = |(id, priority): (EntityId, u8)| {
+        let mut arguments = FieldTable::new();
+        if priority > 0 {
+            arguments.insert("x-max-priority", i32::from(priority));
+        }
+        let queue = QueueDefinition { id, auto_delete: false, arguments };
+        (Name::from(VHOST), Name::from(format!("recovered-{}", id.get())), queue)
+    };
+    let ids = found.queues.iter().map(|queue| of_lane(QueueId(queue.id)).0.get());
+    (highest.into_iter().map(substitute).collect(), ids.max().map_or(0, |id| id + 1))
+}

@@ -1,0 +1,245 @@
+//! Data directories that cannot be used as they are: a clear refusal, then `lepus store check` and `repair`.
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+use crate::binary::Binary;
+use crate::messages::{confirmed, persistent};
+use crate::support::*;
+
+const BODIES: [&str; 3] = ["one", "two", "three"];
+const LOG: &str = "messages/wal/0000.log";
+const DEFINITIONS: &str = "meta/definitions.redb";
+
+/// A directory with three messages in a queue, after an orderly end.
+async fn filled() -> TempDir {
+    let dir = TempDir::new().unwrap();
+    let broker = Binary::start(&dir);
+    let mut peer = broker.channel().await;
+    peer.call(1, declare("q").flag("durable")).await;
+    peer.call(1, declare("ranked").flag("durable").arg("x-max-priority", 5)).await;
+    confirmed(&mut peer, "q", &BODIES).await;
+    peer.publish(1, persistent("", "ranked", "urgent").property("priority", 4)).await;
+    peer.expect_confirm(1, 4).await;
+    drop(peer);
+    broker.terminate();
+    dir
+}
+
+/// A copy whose files are its own; zeros are not copied, a log file is mostly zeros.
+fn copy(dir: &TempDir) -> TempDir {
+    let copy = TempDir::new().unwrap();
+    let mut command = Command::new("cp");
+    command.args(["-r", "--sparse=always"]).arg(dir.path().join(".")).arg(copy.path());
+    assert!(command.status().unwrap().success());
+    copy
+}
+
+fn store(what: &str, dir: &Path, json: bool) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lepus"));
+    command.args(["store", what]).arg(dir).args(json.then_some("--json"));
+    command.output().unwrap()
+}
+
+fn text(octets: &[u8]) -> String {
+    String::from_utf8_lossy(octets).into_owned()
+}
+
+fn flip(path: &Path, at: usize) {
+    let mut octets = fs::read(path).unwrap();
+    octets[at] ^= 0x10;
+    fs::write(path, octets).unwrap();
+}
+
+fn cut(path: &Path, len: u64) {
+    fs::OpenOptions::new().write(true).open(path).unwrap().set_len(len).unwrap();
+}
+
+async fn expect_all(broker: &Binary, queue: &str) {
+    let mut peer = broker.channel().await;
+    for body in BODIES {
+        peer.expect_get(1, queue, body).await;
+    }
+    peer.expect_empty(1, queue).await;
+}
+
+/// Where in the log the record of a message is.
+fn place_of(dir: &TempDir, body: &str) -> usize {
+    let octets = fs::read(dir.path().join(LOG)).unwrap();
+    octets.windows(body.len()).position(|window| window == body.as_bytes()).unwrap()
+}
+
+/// The broker refuses the directory, says which file is damaged and what to do; check says the same; after a repair
+/// it starts.
+fn expect_refusal(dir: &TempDir, file: &str, what: &str) -> Binary {
+    let path: PathBuf = dir.path().join(file).components().collect();
+    let refusal = Binary::refused(dir);
+    let [line] = refusal.as_slice() else { panic!("{what}: {refusal:?}") };
+    assert!(line.contains(&path.display().to_string()), "{what}: {line}");
+    assert!(line.contains("lepus store repair"), "{what}: {line}");
+    let found = store("check", dir.path(), false);
+    assert_eq!(found.status.code(), Some(1), "{what}: {}{}", text(&found.stdout), text(&found.stderr));
+    assert!(text(&found.stdout).contains(&path.display().to_string()), "{what}: {}", text(&found.stdout));
+    let repaired = store("repair", dir.path(), false);
+    assert_eq!(repaired.status.code(), Some(0), "{what}: {}", text(&repaired.stderr));
+    assert!(
+        text(&repaired.stdout).contains(&path.display().to_string()),
+        "{what}: {}",
+        text(&repaired.stdout)
+    );
+    assert_eq!(store("check", dir.path(), false).status.code(), Some(0), "{what}");
+    Binary::start(dir)
+}
+
+#[tokio::test]
+async fn a_sound_directory_is_described() {
+    let dir = filled().await;
+    let found = store("check", dir.path(), false);
+    assert_eq!(found.status.code(), Some(0), "{}", text(&found.stderr));
+    let table = text(&found.stdout);
+    let row = |line: &&str| line.split_whitespace().take(2).eq(["/", "q"]);
+    let row: Vec<&str> = table.lines().find(row).unwrap().split_whitespace().collect();
+    assert_eq!(row[4], "3", "{table}");
+    assert!(table.ends_with("the last end was an orderly one\nsound\n"), "{table}");
+    let json: serde_json::Value = serde_json::from_slice(&store("check", dir.path(), true).stdout).unwrap();
+    assert_eq!((&json["sound"], &json["damage"]), (&true.into(), &serde_json::json!([])));
+    assert_eq!((&json["queues"][0]["vhost"], &json["queues"][0]["name"]), (&"/".into(), &"q".into()));
+    assert_eq!(json["queues"][0]["messages"], 3);
+    assert!(text(&store("repair", dir.path(), false).stdout).contains("nothing to mend"));
+    expect_all(&Binary::start(&dir), "q").await;
+}
+
+#[tokio::test]
+async fn damage_of_any_file_is_refused_and_mended() {
+    let whole = filled().await;
+    let first = place_of(&whole, "one");
+    for file in ["VERSION", "messages/wal/FILES", LOG] {
+        for damage in ["missing", "empty", "cut", "flipped"] {
+            let dir = copy(&whole);
+            let path = dir.path().join(file);
+            let len = fs::metadata(&path).unwrap().len();
+            match damage {
+                "missing" => fs::remove_file(&path).unwrap(),
+                "empty" => cut(&path, 0),
+                "cut" => cut(&path, len - 1),
+                _ => flip(&path, if file == LOG { first } else { 12 }),
+            }
+            let broker = expect_refusal(
+                &dir,
+                if file == "VERSION" && damage == "missing" { "" } else { file },
+                damage,
+            );
+            let mut peer = broker.channel().await;
+            // Of the log a flipped bit costs one message, its absence all in it.
+            match (file, damage) {
+                (LOG, "flipped") => {
+                    peer.expect_get(1, "q", "two").await;
+                    peer.expect_get(1, "q", "three").await;
+                    peer.expect_empty(1, "q").await;
+                }
+                (LOG, "missing" | "empty") => peer.expect_empty(1, "q").await,
+                _ => expect_all(&broker, "q").await,
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn lost_definitions_are_refused_and_a_repair_keeps_their_messages() {
+    let whole = filled().await;
+    for damage in ["missing", "empty", "cut", "flipped"] {
+        let dir = copy(&whole);
+        let path = dir.path().join(DEFINITIONS);
+        match damage {
+            "missing" => fs::remove_file(&path).unwrap(),
+            "empty" => cut(&path, 0),
+            "cut" => cut(&path, fs::metadata(&path).unwrap().len() / 2),
+            _ => {
+                let octets = fs::read(&path).unwrap();
+                let at = octets.windows(6).rposition(|window| window == b"ranked").unwrap();
+                (at..at + 6).for_each(|at| flip(&path, at));
+            }
+        }
+        let broker = expect_refusal(&dir, DEFINITIONS, damage);
+        let id = (1..10).find(|id| text(&store_names(&dir)).contains(&format!("recovered-{id}"))).unwrap();
+        expect_all(&broker, &format!("recovered-{id}")).await;
+        broker.channel().await.expect_get(1, &format!("recovered-{}", id + 1), "urgent").await;
+        if damage != "missing" {
+            assert!(dir.path().join("meta/definitions.redb.damaged").exists());
+        }
+    }
+}
+
+fn store_names(dir: &TempDir) -> Vec<u8> {
+    fs::read(dir.path().join(DEFINITIONS)).unwrap()
+}
+
+#[tokio::test]
+async fn a_directory_in_use_is_refused_by_the_id_of_its_owner() {
+    let dir = TempDir::new().unwrap();
+    let broker = Binary::start(&dir);
+    let owner = format!("process {} uses this directory", broker.id());
+    assert!(Binary::refused(&dir)[0].contains(&owner));
+    for what in ["check", "repair"] {
+        let refused = store(what, dir.path(), false);
+        assert_eq!(refused.status.code(), Some(2));
+        assert!(text(&refused.stderr).contains(&owner), "{}", text(&refused.stderr));
+    }
+}
+
+#[tokio::test]
+async fn a_directory_of_a_newer_release_is_refused_and_left_alone() {
+    let dir = filled().await;
+    let path = dir.path().join("VERSION");
+    let line = "lepus-data 2 0123456789abcdef";
+    let line = format!("{line} {:08x}\n", crc_fast::crc32_iscsi(line.as_bytes()));
+    fs::write(&path, &line).unwrap();
+    let refusal = Binary::refused(&dir).join("\n");
+    assert!(refusal.contains("format 2") && refusal.contains("newer release"), "{refusal}");
+    for what in ["check", "repair"] {
+        assert_eq!(store(what, dir.path(), false).status.code(), Some(2));
+    }
+    assert_eq!(fs::read_to_string(&path).unwrap(), line);
+}
+
+#[test]
+fn a_directory_of_something_else_is_refused_and_left_alone() {
+    let dir = TempDir::new().unwrap();
+    fs::write(dir.path().join("letters.txt"), "mine").unwrap();
+    let refusal = Binary::refused(&dir).join("\n");
+    assert!(refusal.contains("no data directory"), "{refusal}");
+    for what in ["check", "repair"] {
+        assert_eq!(store(what, dir.path(), false).status.code(), Some(2));
+    }
+    let missing: PathBuf = dir.path().join("nowhere");
+    assert_eq!(store("check", &missing, false).status.code(), Some(2));
+    assert!(!missing.exists());
+}
+
+#[test]
+fn a_directory_that_may_not_be_written_is_refused() {
+    /// Any user who is not root, who may write everywhere.
+    const NOBODY: u32 = 65_534;
+    let dir = TempDir::new().unwrap();
+    let inside = dir.path().join("data");
+    fs::create_dir(&inside).unwrap();
+    let program = dir.path().join("lepus");
+    fs::copy(env!("CARGO_BIN_EXE_lepus"), &program).unwrap();
+    let rights = |path: &Path, mode| {
+        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    };
+    rights(dir.path(), 0o755);
+    rights(&inside, 0o555);
+    let mut command = Command::new(&program);
+    if rustix::process::getuid().is_root() {
+        command.uid(NOBODY);
+    }
+    command.args(["server", "--listen", "127.0.0.1:0", "--log", "off", "--data-dir"]).arg(&inside);
+    let output = command.current_dir("/").output().unwrap();
+    let refusal = text(&output.stderr);
+    assert!(refusal.contains(&inside.display().to_string()) && refusal.contains("rights"), "{refusal}");
+}
