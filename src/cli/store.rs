@@ -174,7 +174,8 @@ fn json_of(found: &Inspection) -> Value {
         let Known { id, priority, name } = found.known(QueueId(queue.id));
         let (vhost, name) = name.unzip();
         json!({
-            "vhost": vhost, "name": name, "id": id, "priority": priority, "messages": queue.messages, "octets": queue.octets,
+            "vhost": vhost, "name": name, "id": id,
+            "priority": priority, "messages": queue.messages, "octets": queue.octets,
             "garbage_octets": queue.garbage_octets,
         })
     };

@@ -281,7 +281,8 @@ impl Loaded {
     }
 }
 
-/// Hands the records of a block, those of transactions one by one, to `each`. Of a damaged block it takes what is sound.
+/// Hands the records of a block, those of transactions one by one, to `each`. Of a damaged block it takes what is
+/// sound.
 pub(super) fn feed(
     assembler: &mut Assembler,
     slot: &Slot,

@@ -33,7 +33,8 @@ pub(super) fn read_segment(
             Err(_) => {
                 let SegmentBlock { min, max, count, .. } = block;
                 let what = format!(
-                    "the block at octets {offset} to {} cannot be read; it held {count} messages between {min} and {max}",
+                    "the block at octets {offset} to {} cannot be read; it held {count} messages \
+                     between {min} and {max}",
                     block.end() - 1
                 );
                 bad(reader.damage(offset, what));
