@@ -411,6 +411,25 @@ mod settings {
         assert_eq!(heartbeat(address).await, 7);
     }
 
+    #[tokio::test]
+    async fn a_file_and_variables_made_for_rabbitmq_are_understood() {
+        let directory = TempDir::new().unwrap();
+        let file = directory.path().join("rabbitmq.conf");
+        fs::write(&file, "heartbeat = 7\nmqtt.listeners.tcp.default = 1883\n").unwrap();
+        let free = TcpListener::bind(ANYWHERE).unwrap().local_addr().unwrap();
+        let (port, file) = (free.port().to_string(), file.to_str().unwrap());
+        let environment = [
+            ("RABBITMQ_CONFIG_FILE", file),
+            ("RABBITMQ_NODE_PORT", port.as_str()),
+            ("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1"),
+            ("RABBITMQ_ERLANG_COOKIE", "crumbs"),
+        ];
+        let mut broker = Broker::spawn(&[], &environment);
+        broker.expect_line("rabbitmq.conf: ignored: mqtt.listeners.tcp.default (line 2)");
+        assert_eq!(broker.expect_address(), free);
+        assert_eq!(heartbeat(free).await, 7);
+    }
+
     /// Runs `lepus config ...`: its exit code, standard output, standard error.
     fn config(arguments: &[&str], environment: &[(&str, &str)]) -> (Option<i32>, String, String) {
         let output = Command::new(env!("CARGO_BIN_EXE_lepus"))

@@ -16,6 +16,7 @@ pub mod file;
 mod first_user;
 pub mod load;
 mod log_filter;
+mod rabbitmq;
 pub mod setting;
 mod suggest;
 mod tls;

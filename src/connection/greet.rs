@@ -1,7 +1,6 @@
 //! The handshake's I/O: the protocol header, then methods on channel 0 until the connection is open.
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use lepus_protocol::method::connection;
@@ -14,7 +13,7 @@ use tokio::time::timeout;
 
 use super::handshake::{Handshake, Opened, Refusal, Step, Terms, start};
 use super::input::Input;
-use super::{CLOSE_OK_TIMEOUT, Settings};
+use super::{CLOSE_OK_TIMEOUT, Ends, Settings};
 use crate::auth::Arrival;
 use crate::config::ConnectionLimits;
 use crate::exception::ConnectionException;
@@ -59,7 +58,7 @@ impl From<ConnectionException> for Failed {
 pub(super) async fn greet<R, W>(
     input: &mut Input<R>,
     writer: &mut W,
-    peer: SocketAddr,
+    ends: &Ends,
     settings: &Settings,
     limits: &ConnectionLimits,
 ) -> Option<Opened>
@@ -72,7 +71,10 @@ where
         limits,
         identity: settings.identity,
         rabbitmq_version: &settings.rabbitmq_version,
-        arrival: Arrival { address: peer.ip(), certified: None },
+        arrival: Arrival {
+            address: ends.peer.ip(),
+            certified: ends.tls.as_ref().and_then(|tls| tls.certified.clone()),
+        },
     };
     let handshake = shake_hands(input, writer, &terms);
     let result = tokio::select! {

@@ -102,7 +102,7 @@ where
         let mut input = Input::new(reader);
         let mut writer = writer;
         let limits = settings.limits();
-        let greeted = greet::greet(&mut input, &mut writer, peer, &settings, &limits).await;
+        let greeted = greet::greet(&mut input, &mut writer, &ends, &settings, &limits).await;
         let Some(opened) = greeted else { return };
         let span = tracing::Span::current();
         span.record("vhost", tracing::field::display(&opened.vhost.name));

@@ -3,11 +3,12 @@
 use std::fs;
 
 use lepus::app::App;
+use lepus::config::{ClientVerification, LoginFrom};
 use tokio_rustls::client::TlsStream;
 
 use crate::authority::{Authority, Pair};
 use crate::broker::{client, config, dial, shake_hands, start};
-use crate::support::declare;
+use crate::support::{Credentials, declare};
 
 fn shown<S>(stream: &TlsStream<S>) -> Vec<u8> {
     stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
@@ -55,6 +56,34 @@ async fn certificates_are_exchanged_while_connections_stay() {
     assert_eq!(shown(&stream), der(&renewed));
     before.call(1, declare("still")).await;
     before.close().await;
+    app.shutdown().await;
+}
+
+/// The certificate is the proof: neither password nor name is sent.
+#[tokio::test]
+async fn sasl_external_logs_in_as_whom_the_certificate_names() {
+    let authority = Authority::new();
+    let app = start(&authority, |tls| {
+        tls.verify = ClientVerification::Optional;
+        tls.client_ca = Some(authority.file());
+        tls.login_from = LoginFrom::CommonName;
+    })
+    .await;
+    let external = Credentials { mechanism: "EXTERNAL", response: Vec::new(), ..Credentials::plain("", "") };
+
+    let mut guest = dial(&app, client(&authority, Some(&authority.issue("guest")))).await;
+    guest.handshake_with(&external, 0).await;
+    guest.close().await;
+
+    let mut unknown = dial(&app, client(&authority, Some(&authority.issue("nobody")))).await;
+    unknown.receive_start().await;
+    unknown.send(0, external.start_ok()).await;
+    assert_eq!(unknown.expect(0, "connection.close").await.number("reply-code"), 403);
+
+    // Without a certificate it is not even offered.
+    let mut without = dial(&app, client(&authority, None)).await;
+    let start = without.receive_start().await;
+    assert!(!start.text("mechanisms").contains("EXTERNAL"));
     app.shutdown().await;
 }
 

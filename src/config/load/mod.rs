@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::Config;
 use super::environment::{self, CONFIG_VARIABLE};
 use super::file;
+use super::rabbitmq;
 use super::setting::Meta;
 use super::suggest::did_you_mean;
 use super::value::{Raw, Unit};
@@ -17,6 +18,9 @@ const DEFAULT_FILE: &str = "/etc/lepus/lepus.toml";
 
 /// Octets of the largest file that is read: a thousand times what all settings take.
 const FILE_MAX: u64 = 4 * 1024 * 1024;
+
+/// Files in a directory: more are no conf.d.
+const FILES_MAX: usize = 1000;
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,12 +125,10 @@ impl Sources {
     /// Everything that cannot be used.
     pub fn load(&self) -> Result<Loaded, Vec<Problem>> {
         let mut loading = Loading::new();
-        for path in self.files() {
-            match read(&path) {
-                Ok(given) => loading.apply(given),
-                Err(problem) => loading.problems.push(problem),
-            }
+        for path in self.files(&mut loading.loaded.warnings) {
+            loading.read(&path, &self.environment);
         }
+        loading.apply(rabbitmq::environment::read(&self.environment));
         let (given, warnings) = environment::read(&self.environment, &loading.settings);
         loading.loaded.warnings.extend(warnings);
         loading.apply(given);
@@ -134,30 +136,54 @@ impl Sources {
         loading.finish()
     }
 
-    /// What is read: the files of the flags, else those of the environment, else the usual one.
-    fn files(&self) -> Vec<PathBuf> {
+    /// What is read: the files of the flags; else those of RabbitMQ's variables, then ours, or the usual one.
+    fn files(&self, warnings: &mut Vec<String>) -> Vec<PathBuf> {
         if !self.files.is_empty() {
             return self.files.clone();
         }
+        let (mut files, told) = rabbitmq::environment::files(&self.environment);
+        warnings.extend(told);
         let named =
             self.environment.iter().find(|(name, value)| name == CONFIG_VARIABLE && !value.is_empty());
-        if let Some((_, files)) = named {
-            return files.split(',').map(PathBuf::from).collect();
+        match named {
+            Some((_, named)) => files.extend(named.split(',').map(PathBuf::from)),
+            None => files.extend(Some(PathBuf::from(DEFAULT_FILE)).filter(|usual| usual.exists())),
         }
-        let usual = PathBuf::from(DEFAULT_FILE);
-        if usual.exists() { vec![usual] } else { Vec::new() }
+        files
     }
 }
 
-/// One file.
-fn read(path: &Path) -> Result<Vec<Given>, Problem> {
-    let place = || Origin::File { path: path.to_owned(), line: 0, column: 0 };
+/// The files of a directory whose names end in `.conf` or `.toml`, in the order of their names.
+fn directory(path: &Path) -> Result<Vec<PathBuf>, Problem> {
+    let told = |error: std::io::Error| Problem::new(whole(path), error.to_string());
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path).map_err(told)? {
+        let file = entry.map_err(told)?.path();
+        let is_ours = file.extension().is_some_and(|ending| ending == "conf" || ending == "toml");
+        if is_ours && file.is_file() {
+            files.push(file);
+        }
+        if files.len() > FILES_MAX {
+            return Err(Problem::new(whole(path), format!("more than {FILES_MAX} files")));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// All of a file, without a line.
+fn whole(path: &Path) -> Origin {
+    Origin::File { path: path.to_owned(), line: 0, column: 0 }
+}
+
+/// The text of one file.
+fn text_of(path: &Path) -> Result<String, Problem> {
+    let place = || whole(path);
     let size = fs::metadata(path).map_err(|error| Problem::new(place(), error.to_string()))?.len();
     if size > FILE_MAX {
         return Err(Problem::new(place(), format!("{size} octets, more than {FILE_MAX}: no configuration")));
     }
-    let text = fs::read_to_string(path).map_err(|error| Problem::new(place(), error.to_string()))?;
-    file::read(path, &text)
+    fs::read_to_string(path).map_err(|error| Problem::new(place(), error.to_string()))
 }
 
 /// Layers put one upon the other.
@@ -174,6 +200,34 @@ impl Loading {
         let settings = config.fields().iter().map(|field| (field.meta, field.is_switch())).collect();
         let loaded = Loaded { config, origins: BTreeMap::new(), warnings: Vec::new() };
         Self { loaded, settings, problems: Vec::new() }
+    }
+
+    /// A file of either kind, or all of a directory.
+    fn read(&mut self, path: &Path, variables: &[(String, String)]) {
+        let files = if path.is_dir() { directory(path) } else { Ok(vec![path.to_owned()]) };
+        match files {
+            Ok(files) => files.iter().for_each(|file| self.read_file(file, variables)),
+            Err(problem) => self.problems.push(problem),
+        }
+    }
+
+    fn read_file(&mut self, path: &Path, variables: &[(String, String)]) {
+        let text = match text_of(path) {
+            Ok(text) => text,
+            Err(problem) => return self.problems.push(problem),
+        };
+        if path.extension().is_some_and(|ending| ending == "conf") {
+            let settings: Vec<Meta> = self.settings.iter().map(|(meta, _)| *meta).collect();
+            let contents = rabbitmq::read(path, &text, &settings, variables);
+            self.loaded.warnings.extend(contents.warning);
+            self.problems.extend(contents.problems);
+            self.apply(contents.given);
+        } else {
+            match file::read(path, &text) {
+                Ok(given) => self.apply(given),
+                Err(problem) => self.problems.push(problem),
+            }
+        }
     }
 
     fn apply(&mut self, given: Vec<Given>) {

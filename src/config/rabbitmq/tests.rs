@@ -1,0 +1,141 @@
+use super::*;
+use crate::config::Config;
+use crate::config::load::Sources;
+
+fn contents(text: &str) -> Contents {
+    let mut config = Config::default();
+    let settings: Vec<Meta> = config.fields().iter().map(|field| field.meta).collect();
+    read(Path::new("f.conf"), text, &settings, &[("SECRET".to_owned(), "s3cret".to_owned())])
+}
+
+/// The configuration that a file leads to.
+fn config(text: &str) -> Config {
+    let file = tempfile::Builder::new().suffix(".conf").tempfile().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    let sources = Sources { files: vec![file.path().to_owned()], ..Sources::default() };
+    sources.load().unwrap().config
+}
+
+fn problems(text: &str) -> Vec<String> {
+    contents(text).problems.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn an_everyday_file_is_taken_over() {
+    let config = config(
+        "# comment\n\
+         listeners.tcp.default = 5672\n\
+         listeners.tcp.local = ::1:5673   # comment\n\
+         heartbeat = 30\n\
+         channel_max = 100\n\
+         frame_max = 65536\n\
+         max_message_size = 1048576\n\
+         handshake_timeout = 2500\n\
+         vm_memory_high_watermark.absolute = 2GB\n\
+         log.console.level = warning\n\
+         anonymous_login_user = none\n",
+    );
+    let listen: Vec<String> = config.listen.iter().map(ToString::to_string).collect();
+    assert_eq!(listen, ["[::]:5672", "[::1]:5673"]);
+    assert_eq!(config.limits.heartbeat, 30);
+    assert_eq!(config.limits.channel_max, 100);
+    assert_eq!(config.limits.frame_max, 65536);
+    assert_eq!(config.limits.message_size_max, 1_048_576);
+    assert_eq!(config.limits.handshake_timeout.as_millis(), 2500);
+    assert_eq!(config.memory_limit, 2_000_000_000);
+    assert!(!config.anonymous);
+}
+
+#[test]
+fn tls_is_taken_over() {
+    use crate::config::{ClientVerification, LoginFrom, TlsVersion};
+    let config = config(
+        "listeners.tcp = none\n\
+         listeners.ssl.default = 127.0.0.1:5671\n\
+         ssl_options.cacertfile = /etc/ca, all.pem\n\
+         ssl_options.certfile = /etc/server.pem\n\
+         ssl_options.keyfile = /etc/server.key\n\
+         ssl_options.verify = verify_peer\n\
+         ssl_options.fail_if_no_peer_cert = true\n\
+         ssl_options.versions.1 = tlsv1.3\n\
+         ssl_cert_login_from = common_name\n",
+    );
+    assert!(config.listen.is_empty());
+    assert_eq!(config.tls.listen[0].to_string(), "127.0.0.1:5671");
+    assert_eq!(config.tls.client_ca.as_deref(), Some(Path::new("/etc/ca, all.pem")));
+    assert_eq!(config.tls.verify, ClientVerification::Require);
+    assert_eq!(config.tls.version_min, TlsVersion::V1_3);
+    assert_eq!(config.tls.login_from, LoginFrom::CommonName);
+}
+
+#[test]
+fn without_fail_if_no_peer_cert_a_certificate_is_optional() {
+    use crate::config::ClientVerification;
+    let given = "ssl_options.verify = verify_peer\nssl_options.cacertfile = a\nssl_options.versions.1 = tlsv1.2\n\
+                 ssl_options.versions.2 = tlsv1.3\n";
+    let config = config(given);
+    assert_eq!(config.tls.verify, ClientVerification::Optional);
+    assert_eq!(config.tls.version_min, crate::config::TlsVersion::V1_2);
+}
+
+#[test]
+fn what_is_ignored_is_named_in_one_warning_with_its_lines() {
+    let text = "mqtt.allow_anonymous = true\nheartbeat = 5\n\ncluster_formation.node_cleanup.interval = 30\n";
+    let contents = contents(text);
+    assert_eq!(contents.given.len(), 1);
+    assert_eq!(
+        contents.warning.as_deref(),
+        Some(
+            "f.conf: ignored: mqtt.allow_anonymous (line 1), cluster_formation.node_cleanup.interval (line 4)"
+        )
+    );
+    assert_eq!(read(Path::new("f"), "", &[], &[]).warning, None);
+}
+
+#[test]
+fn values_can_be_quoted_and_come_from_the_environment() {
+    let value =
+        |line: &str| entry(line, &[("SECRET".to_owned(), "s3cret".to_owned())]).map(|entry| entry.unwrap().1);
+    assert_eq!(value("key = 'a # b'  # c"), Ok("a # b".to_owned()));
+    assert_eq!(value("key = a # b"), Ok("a".to_owned()));
+    assert_eq!(value("key = x$(SECRET)y"), Ok("xs3crety".to_owned()));
+    assert!(value("key = $(MISSING)").unwrap_err().contains("MISSING"));
+    assert!(
+        value("key = 'a").is_err() && value("key = 'a' b").is_err() && value("key = encrypted:abc").is_err()
+    );
+}
+
+#[test]
+fn lines_that_are_wrong_are_told_with_their_place() {
+    assert_eq!(problems("heartbeat = 5\nnonsense\n"), ["f.conf:2:1: is no 'key = value'"]);
+    assert_eq!(
+        problems("\n  ssl_options.verify = sometimes\n"),
+        ["f.conf:2:3: ssl_options.verify: 'sometimes' is not verify_none or verify_peer"]
+    );
+}
+
+#[test]
+fn of_a_key_that_is_given_twice_the_last_one_counts() {
+    assert_eq!(config("heartbeat = 5\nheartbeat = 6\n").limits.heartbeat, 6);
+}
+
+#[test]
+fn a_part_of_the_memory_is_less_than_all_of_it() {
+    let of = |part: &str| config(&format!("vm_memory_high_watermark.relative = {part}")).memory_limit;
+    assert!(of("0.5") > 0 && of("0.5") < of("1"));
+    assert!(!problems("vm_memory_high_watermark.relative = 2").is_empty());
+}
+
+#[test]
+fn keys_are_known_by_all_their_parts() {
+    let is_known = |key| mapping::find(key).is_some();
+    assert!(is_known("heartbeat") && is_known("listeners.tcp.local"));
+    assert!(!is_known("heartbeats") && !is_known("listeners.tcp.local.more") && !is_known("tcp.local"));
+}
+
+#[test]
+fn a_known_key_without_a_setting_is_ignored() {
+    let contents = read(Path::new("f"), "heartbeat = 5\n", &[], &[]);
+    assert!(contents.given.is_empty());
+    assert_eq!(contents.warning.as_deref(), Some("f: ignored: heartbeat (line 1)"));
+}
