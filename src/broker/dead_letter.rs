@@ -11,7 +11,7 @@ use std::sync::Arc;
 use lepus_protocol::{FieldTable, FieldValue, Properties};
 
 use super::journal::Record;
-use super::publish::give;
+use super::publish::{Given, give};
 use super::route::{Routes, route};
 use super::vhost::Vhost;
 use crate::clock::Timestamp;
@@ -122,7 +122,7 @@ impl Letter {
         let passage = route(&self.vhost, &exchange, &letter, extra_keys, self.now, &mut routes);
         routes.retain(|queue| !self.is_cycle(&queue.name, &deaths));
         let reached = !routes.is_empty();
-        let (refused, placements) = give(&mut routes, &letter, self.now);
+        let Given { refused, placements, .. } = give(&mut routes, &letter, self.now);
         if refused || !reached {
             passage.forget();
         }

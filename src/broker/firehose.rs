@@ -110,7 +110,7 @@ impl Vhost {
         let mut routes = Routes::new();
         let _nothing_to_remember = route(self, &exchange, &copy, &[], now, &mut routes);
         // A copy is not persistent: nothing is to be logged.
-        let (_refused, _placements) = give(&mut routes, &copy, now);
+        let _not_logged = give(&mut routes, &copy, now);
     }
 }
 

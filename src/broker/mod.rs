@@ -199,10 +199,11 @@ impl Broker {
 
     /// Waits until everything recorded so far is on disk.
     pub async fn flush(&self) {
-        self.foundation.journal.flush().await;
+        // Definitions first: the log is told of deletions by them.
         if let Some(definitions) = &self.foundation.definitions {
             definitions.flush().await;
         }
+        self.foundation.journal.flush().await;
     }
 
     /// A number for a new connection.

@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::exception::ChannelException;
 use crate::message::Message;
 use crate::name::Name;
-use crate::queue::{Enqueued, Placement};
+use crate::queue::{Enqueued, Placement, Queue};
 
 impl Session {
     /// The exchange that a publisher names, if it may publish there. `clearance` is what was found out for the publish
@@ -75,9 +75,12 @@ impl Session {
     /// Gives the message to each queue; what is to be kept goes to the log once. RabbitMQ: refused if any queue
     /// refuses, though others keep their copy.
     pub fn enqueue(&self, routes: &mut Routes, message: &Message, now: Timestamp) -> Accepted {
-        let (refused, placements) = give(routes, message, now);
+        let Given { refused, placements, awaited } = give(routes, message, now);
         if !placements.is_empty() {
             self.vhost.journal().record(Record::Publish(placements, message.clone()));
+        }
+        for queue in awaited {
+            self.answer_after_definition(&queue);
         }
         Accepted(!refused)
     }
@@ -105,15 +108,31 @@ impl Clearance {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Accepted(pub bool);
 
-/// Gives the message to each queue. Returns whether one refused, and the places that are to be logged.
-pub(super) fn give(routes: &mut Routes, message: &Message, now: Timestamp) -> (bool, Vec<Placement>) {
-    let mut refused = false;
-    let mut placements = Vec::new();
+/// What became of a message at its queues.
+#[derive(Debug, Default)]
+pub(super) struct Given {
+    /// A queue refused it.
+    pub(super) refused: bool,
+    /// The places that are to be logged.
+    pub(super) placements: Vec<Placement>,
+    /// Queues among them whose definition was not on disk when they were last looked at.
+    pub(super) awaited: Vec<Arc<Queue>>,
+}
+
+/// Gives the message to each queue.
+pub(super) fn give(routes: &mut Routes, message: &Message, now: Timestamp) -> Given {
+    let mut given = Given::default();
     for queue in routes.drain(..) {
         match queue.publish(message.clone(), now) {
-            Enqueued::Accepted(placement) => placements.extend(placement),
-            Enqueued::Refused => refused = true,
+            Enqueued::Accepted(None) => {}
+            Enqueued::Accepted(Some(placement)) => {
+                given.placements.push(placement);
+                if queue.definition.get().is_some() {
+                    given.awaited.push(queue);
+                }
+            }
+            Enqueued::Refused => given.refused = true,
         }
     }
-    (refused, placements)
+    given
 }

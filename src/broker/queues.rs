@@ -199,6 +199,7 @@ impl Session {
         self.check_any(Resource::Queue(name))?;
         let queue = self.existing_queue(name)?;
         queue.touch(now);
+        self.answer_after_definition(&queue);
         Ok(queue.counts())
     }
 

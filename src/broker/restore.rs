@@ -1,6 +1,6 @@
 //! Putting durable definitions back in place at the start.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -44,7 +44,8 @@ impl Broker {
             restore_exchange(&*self.known_vhost(&vhost)?, name, definition)?;
         }
         for (vhost, name, definition) in recovered.queues {
-            let queue = self.restore_queue(&*self.known_vhost(&vhost)?, name, definition)?;
+            let vhost = self.known_vhost(&vhost)?;
+            let queue = self.restore_queue(&vhost, name, definition, messages)?;
             messages.restore(&queue, store, self.clock.now())?;
         }
         for (vhost, definition) in recovered.bindings {
@@ -60,6 +61,7 @@ impl Broker {
         vhost: &Vhost,
         name: Name,
         definition: QueueDefinition,
+        messages: &StoredMessages,
     ) -> io::Result<Arc<Queue>> {
         let arguments = QueueArguments::parse(definition.arguments).map_err(|invalid| {
             unknown(format_args!("argument '{}' of queue '{name}': {}", invalid.key, invalid.reason))
@@ -70,8 +72,13 @@ impl Broker {
             exclusive_to: None,
             arguments,
         };
-        let mut topology = vhost.topology();
-        Ok(vhost.insert_queue(&mut topology, definition.id, name, options, self.clock.now()))
+        let now = self.clock.now();
+        if messages.deleted.contains(&definition.id) {
+            // An end that came between two writes. The log would ignore every message of this identity.
+            tracing::warn!(queue = %name, "a queue that the log holds as deleted gets a new identity, it is empty");
+            return Ok(vhost.add_queue(&mut vhost.topology(), name, options, now));
+        }
+        Ok(vhost.restore_queue(definition.id, name, options, now))
     }
 }
 
@@ -79,6 +86,7 @@ impl Broker {
 pub(super) struct StoredMessages {
     /// The levels of each queue.
     queues: HashMap<EntityId, Vec<(u8, RecoveredQueue)>>,
+    deleted: HashSet<EntityId>,
     after_crash: bool,
 }
 
@@ -89,7 +97,8 @@ impl StoredMessages {
             let (queue, level) = of_lane(known.id);
             queues.entry(queue).or_default().push((level, *known));
         }
-        Self { queues, after_crash }
+        let deleted = stored.deleted.iter().map(|lane| of_lane(*lane).0).collect();
+        Self { queues, deleted, after_crash }
     }
 
     /// Tells a queue which messages it has; they are read when they are needed.
@@ -157,4 +166,69 @@ fn restore_binding(vhost: &Vhost, definition: BindingDefinition) -> io::Result<(
 
 fn unknown(what: impl fmt::Display) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("definitions: {what} is not known to this release"))
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::auth::Authority;
+    use crate::broker::journal::Record;
+    use crate::broker::publish::give;
+    use crate::broker::{DEFAULT_VHOST, DataDir, MemoryLimits, Routes};
+    use crate::clock::Clock;
+    use crate::message::{Envelope, MessageBuilder};
+
+    fn open(dir: &TempDir) -> (Arc<Broker>, Arc<Vhost>) {
+        let data = DataDir::open(dir.path()).unwrap();
+        let memory = MemoryLimits { alarm: 1 << 20, messages: 1 << 20 };
+        let broker = Broker::new(Authority::new(true), Clock::start(), memory, Some(data)).unwrap();
+        let vhost = broker.vhost(DEFAULT_VHOST).unwrap();
+        (broker, vhost)
+    }
+
+    fn message() -> Message {
+        let envelope = Envelope {
+            exchange: b"",
+            routing_key: b"q",
+            properties: &[0, 0],
+            persistent: true,
+            priority: 0,
+            ttl_ms: None,
+            dead_letter: false,
+        };
+        MessageBuilder::new(&envelope, 0).finish()
+    }
+
+    #[tokio::test]
+    async fn a_queue_that_the_log_holds_as_deleted_keeps_what_comes_later() {
+        let dir = TempDir::new().unwrap();
+        let options = QueueOptions {
+            durable: true,
+            auto_delete: false,
+            exclusive_to: None,
+            arguments: QueueArguments::default(),
+        };
+        let (broker, vhost) = open(&dir);
+        let now = broker.clock.now();
+        let before = vhost.add_queue(&mut vhost.topology(), Name::from("q"), options, now).id;
+        vhost.journal().record(Record::QueueDeleted(before, 0));
+        broker.flush().await;
+        drop((broker, vhost));
+
+        let (broker, vhost) = open(&dir);
+        let queue = vhost.queue("q").unwrap();
+        assert_ne!(queue.id, before);
+        let mut routes = Routes::new();
+        routes.push(queue);
+        let given = give(&mut routes, &message(), now);
+        assert_eq!(given.awaited.len(), 1, "its confirm waits for the new identity");
+        vhost.journal().record(Record::Publish(given.placements, message()));
+        broker.flush().await;
+        drop((broker, vhost, given.awaited));
+
+        let (_broker, vhost) = open(&dir);
+        assert_eq!(vhost.queue("q").unwrap().counts().ready, 1);
+    }
 }

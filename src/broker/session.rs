@@ -154,11 +154,26 @@ impl Session {
 
     /// What has just been done, or found done, may not be answered before it is on disk.
     pub(super) fn answer_after(&self, topology: &Topology) {
-        *self.awaited.lock() = topology.last_change();
+        self.answer_after_change(topology.last_change());
+    }
+
+    /// What is said of this queue, or of messages in it, holds only once its definition is on disk.
+    pub(super) fn answer_after_definition(&self, queue: &Queue) {
+        let Some(position) = queue.definition.get() else { return };
+        if self.vhost.definitions().is_some_and(|definitions| !definitions.is_durable(position)) {
+            self.answer_after_change(position);
+        } else {
+            queue.definition.clear();
+        }
+    }
+
+    fn answer_after_change(&self, position: Position) {
+        let mut awaited = self.awaited.lock();
+        *awaited = position.max(*awaited);
     }
 
     /// The change that answers must wait for; `None` if there is none that is not on disk.
-    pub fn undurable(&self) -> Option<Position> {
+    fn undurable(&self) -> Option<Position> {
         let definitions = self.vhost.definitions()?;
         let awaited = *self.awaited.lock();
         (!definitions.is_durable(awaited)).then_some(awaited)
@@ -183,9 +198,9 @@ impl Session {
         result
     }
 
-    /// Whether answers must wait for the log.
-    pub fn is_unlogged(&self) -> bool {
-        !self.journal().is_durable(*self.awaited_log.lock())
+    /// Whether answers must wait for the disk.
+    pub fn must_wait(&self) -> bool {
+        self.undurable().is_some() || !self.journal().is_durable(*self.awaited_log.lock())
     }
 
     /// Waits until answers may go out.

@@ -210,35 +210,41 @@ impl Vhost {
     ) -> Arc<Queue> {
         Counters::count(&self.churn.created);
         let id = self.next_id();
-        if options.durable {
+        let queue = self.make_queue(id, name, options, now);
+        if queue.options.durable {
             let definition = QueueDefinition {
                 id,
-                auto_delete: options.auto_delete,
-                arguments: options.arguments.raw().clone(),
+                auto_delete: queue.options.auto_delete,
+                arguments: queue.options.arguments.raw().clone(),
             };
-            self.record(topology, Change::PutQueue(self.name.clone(), name.clone(), definition));
+            self.record(topology, Change::PutQueue(self.name.clone(), queue.name.clone(), definition));
+            queue.definition.set(topology.last_change);
         }
-        self.insert_queue(topology, id, name, options, now)
+        if let Some(owner) = queue.options.exclusive_to {
+            topology.exclusive.entry(owner).or_default().insert(queue.id, Arc::clone(&queue));
+        }
+        self.queues.insert(queue.name.clone(), Arc::clone(&queue));
+        queue
     }
 
-    /// Adds a queue that is recorded, or need not be.
-    pub(super) fn insert_queue(
+    /// Puts a queue back that is recorded.
+    pub(super) fn restore_queue(
         &self,
-        topology: &mut Topology,
         id: EntityId,
         name: Name,
         options: QueueOptions,
         now: Timestamp,
     ) -> Arc<Queue> {
-        let owner = options.exclusive_to;
+        let queue = self.make_queue(id, name, options, now);
+        self.queues.insert(queue.name.clone(), Arc::clone(&queue));
+        queue
+    }
+
+    fn make_queue(&self, id: EntityId, name: Name, options: QueueOptions, now: Timestamp) -> Arc<Queue> {
         let host = Arc::<Surroundings>::clone(&self.host);
         let settings = self.queue_settings(&name, &options.arguments);
-        let queue = Queue::new(id, name.clone(), options, host, now);
+        let queue = Queue::new(id, name, options, host, now);
         queue.reconfigure(settings, now);
-        if let Some(owner) = owner {
-            topology.exclusive.entry(owner).or_default().insert(queue.id, Arc::clone(&queue));
-        }
-        self.queues.insert(name, Arc::clone(&queue));
         queue
     }
 
@@ -358,10 +364,19 @@ impl Vhost {
             pager.forget_queue(queue.id, highest_level);
         }
         if queue.options.durable {
-            self.journal.record(Record::QueueDeleted(queue.id, highest_level));
-            self.record(topology, Change::DeleteQueue(self.name.clone(), queue.name.clone()));
+            self.record_deletion(topology, queue, highest_level);
         }
         Ok(deleted)
+    }
+
+    /// The log hears of it once the definition is gone from the disk. The other way round a crash in between would
+    /// bring the queue back under an identity whose messages the log ignores. Messages of an unknown queue it drops.
+    fn record_deletion(&self, topology: &mut Topology, queue: &Queue, highest_level: u8) {
+        let Some(definitions) = &self.definitions else { return };
+        let (journal, id) = (Arc::clone(&self.journal), queue.id);
+        let change = Change::DeleteQueue(self.name.clone(), queue.name.clone());
+        topology.last_change =
+            definitions.record_then(change, move || journal.record(Record::QueueDeleted(id, highest_level)));
     }
 
     /// Deletes an exchange with the bindings from it and to it.

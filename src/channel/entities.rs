@@ -160,7 +160,7 @@ impl Channel {
 
     /// Answers a change of the topology. The answer waits in the buffer until the change is on disk.
     fn answer_unless<'m>(&self, no_wait: bool, method: impl Into<Method<'m>>) {
-        if self.context.session.undurable().is_some() {
+        if self.context.session.must_wait() {
             self.context.outbound.hold();
         }
         self.reply_unless(no_wait, method);

@@ -121,7 +121,7 @@ impl Channel {
                 self.settle_all(deliveries, how, now);
             }
         });
-        if self.context.session.is_unlogged() {
+        if self.context.session.must_wait() {
             self.context.outbound.hold();
         }
         self.reply(tx::CommitOk);

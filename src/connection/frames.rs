@@ -248,6 +248,10 @@ impl Connection {
     /// The end of a batch that is logged up to `logged`: what was counted is told, confirms when they may be, and the
     /// writer is woken once.
     pub(super) fn flush(&mut self, logged: Option<LogPosition>, now: Timestamp) {
+        if !self.active.is_empty() && self.context.session.must_wait() {
+            // A message may be in the log before its queue is on disk, and then its confirm waits for that too.
+            self.outbound.hold();
+        }
         for id in self.active.drain(..) {
             if let Some(Slot::Open(channel)) = self.channels.get_mut(&id) {
                 channel.flush(logged, now);

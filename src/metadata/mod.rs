@@ -8,6 +8,7 @@
 //!
 //! Whoever answers a client waits for the position first: what was answered is on disk. Changes that come while a
 //! transaction is being written share the next one, so that pipelined declares cost one fsync for all of them.
+//! What may only follow a change ([`Definitions::record_then`]) is done by the thread, in the order of the changes.
 
 mod access;
 mod definition;
@@ -16,6 +17,7 @@ mod policy;
 mod store;
 mod tables;
 
+use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -41,6 +43,21 @@ const CHANGES_WAITING_MAX: usize = 65_536;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position(u64);
 
+impl Position {
+    /// The position after `changes` changes.
+    pub const fn new(changes: u64) -> Self {
+        Self(changes)
+    }
+
+    /// Changes up to here.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+/// What is to be done once a change is on disk.
+type Then = Box<dyn FnOnce() + Send>;
+
 /// The definitions on disk.
 #[derive(Debug)]
 pub struct Definitions {
@@ -58,11 +75,21 @@ struct Shared {
     written: Condvar,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Pending {
     changes: Vec<Change>,
+    /// What follows those changes.
+    then: Vec<Then>,
     position: Position,
     stopping: bool,
+}
+
+/// What is written as one transaction.
+struct Group {
+    changes: Vec<Change>,
+    then: Vec<Then>,
+    /// Of the last change.
+    position: Position,
 }
 
 impl Definitions {
@@ -96,17 +123,28 @@ impl Definitions {
 
     /// Records a change. The order of calls is the order on disk.
     pub fn record(&self, change: Change) -> Position {
-        self.record_all([change])
+        self.push([change], None)
     }
 
     /// Records changes of which all hold after a crash, or none.
     pub fn record_all(&self, changes: impl IntoIterator<Item = Change>) -> Position {
+        self.push(changes, None)
+    }
+
+    /// As [`Self::record`]; `then` is called once the change is on disk, and before anybody who waits for it goes on.
+    /// It must not block: what is recorded next waits for it.
+    pub fn record_then(&self, change: Change, then: impl FnOnce() + Send + 'static) -> Position {
+        self.push([change], Some(Box::new(then)))
+    }
+
+    fn push(&self, changes: impl IntoIterator<Item = Change>, then: Option<Then>) -> Position {
         let mut pending = self.shared.pending.lock();
         while pending.changes.len() >= CHANGES_WAITING_MAX {
             self.shared.written.wait(&mut pending);
         }
         let before = pending.changes.len();
         pending.changes.extend(changes);
+        pending.then.extend(then);
         if pending.changes.len() > before {
             pending.position.0 += 1;
         }
@@ -147,20 +185,21 @@ impl Drop for Definitions {
 }
 
 fn write_changes(store: &Store, shared: &Shared, announce: &watch::Sender<Position>) {
-    while let Some((changes, position)) = shared.next() {
+    while let Some(Group { changes, then, position }) = shared.next() {
         shared.written.notify_all();
         if let Err(error) = store.write(&changes) {
             // What follows a failed write is unknown, so that nothing may be answered any more.
             tracing::error!(%error, "cannot write definitions, stopping at once");
             std::process::abort();
         }
+        then.into_iter().for_each(|then| then());
         announce.send_replace(position);
     }
 }
 
 impl Shared {
     /// Waits for changes and takes them all; `None` at the end.
-    fn next(&self) -> Option<(Vec<Change>, Position)> {
+    fn next(&self) -> Option<Group> {
         let mut pending = self.pending.lock();
         while pending.changes.is_empty() {
             if pending.stopping {
@@ -168,7 +207,14 @@ impl Shared {
             }
             self.changed.wait(&mut pending);
         }
-        Some((std::mem::take(&mut pending.changes), pending.position))
+        let changes = std::mem::take(&mut pending.changes);
+        Some(Group { changes, then: std::mem::take(&mut pending.then), position: pending.position })
+    }
+}
+
+impl fmt::Debug for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pending").field("changes", &self.changes.len()).finish_non_exhaustive()
     }
 }
 

@@ -159,6 +159,24 @@ async fn a_user_goes_with_all_permissions() {
     assert_eq!(recovered.topic_permissions.iter().map(|(_, user, ..)| user).collect::<Vec<_>>(), [&other]);
 }
 
+#[tokio::test]
+async fn what_follows_a_change_happens_in_order_and_before_anybody_hears_that_it_is_on_disk() {
+    let dir = TempDir::new().unwrap();
+    let (definitions, _) = Definitions::create(dir.path()).unwrap();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let mut position = Position::default();
+    for id in 0..100 {
+        let change = Change::PutQueue(vhost(), Name::from(format!("q{id}")), queue(id));
+        let (seen, durable) = (Arc::clone(&seen), definitions.durable.clone());
+        let own = Position::new(id + 1);
+        position = definitions.record_then(change, move || seen.lock().push((id, *durable.borrow() >= own)));
+        assert_eq!(position, own);
+    }
+    definitions.durable(position).await;
+    let expected: Vec<_> = (0..100).map(|id| (id, false)).collect();
+    assert_eq!(*seen.lock(), expected);
+}
+
 #[test]
 fn what_was_recorded_is_written_before_the_end() {
     let dir = TempDir::new().unwrap();

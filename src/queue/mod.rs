@@ -6,6 +6,7 @@
 
 pub mod arguments;
 pub mod consumers;
+pub mod definition;
 pub mod inspect;
 pub mod lease;
 pub mod limits;
@@ -30,6 +31,7 @@ use crate::name::Name;
 
 pub use arguments::QueueArguments;
 pub use consumers::{ConsumerId, Subscription};
+pub use definition::AwaitedDefinition;
 pub use inspect::{Counts, LeaseReport, Origin, Report, Subscriber};
 pub use lease::Holder;
 pub use operation::{Enqueued, Fetched, Got, LeaseRef, Placement, Settlement, SubscribeError};
@@ -64,6 +66,8 @@ pub struct Queue {
     pub name: Name,
     /// How it was declared.
     pub options: QueueOptions,
+    /// What keeps its messages from being confirmed.
+    pub definition: AwaitedDefinition,
     host: Arc<dyn Host>,
     inner: Mutex<Inner>,
     is_paging_out: AtomicBool,
@@ -145,6 +149,7 @@ impl Queue {
             id,
             name,
             options,
+            definition: AwaitedDefinition::default(),
             host,
             inner: Mutex::new(inner),
             is_paging_out: AtomicBool::new(false),

@@ -22,6 +22,8 @@ use super::seq_set::SeqSet;
 pub(super) struct Loaded {
     pub(super) store_id: u64,
     pub(super) index: Index,
+    /// Queues that exist, and that the log holds as deleted.
+    pub(super) deleted: Vec<u64>,
     pub(super) scanned: Scanned,
     pub(super) slots: Vec<Arc<Slot>>,
     /// The first block that was read.
@@ -100,14 +102,20 @@ impl Load<'_> {
             scanned.next_lsn = newest + 1;
         }
         index.applied = scanned.next_lsn - 1;
-        index.deleted = SeqSet::default();
+        let deleted = self.deleted_and_known(&std::mem::take(&mut index.deleted));
         for state in index.queues.values_mut() {
             // Nothing is under way any more: whatever was acked early never came.
             state.early = SeqSet::default();
         }
         let epoch = checkpoint.epoch.max(scanned.epoch) + 1;
         self.check_segments(&mut index, store_id, &mut damage)?;
-        Ok(Loaded { store_id, index, scanned, slots, log_start: start, epoch, entered, damage })
+        Ok(Loaded { store_id, index, deleted, scanned, slots, log_start: start, epoch, entered, damage })
+    }
+
+    /// Queues that exist though the log says that they are gone.
+    fn deleted_and_known(&self, deleted: &SeqSet) -> Vec<u64> {
+        let runs = deleted.runs(0, u64::MAX);
+        runs.into_iter().flat_map(|(first, last)| first..=last).filter(|&id| (self.known)(id)).collect()
     }
 
     fn tolerate(&self, error: StoreError, damage: &mut Vec<StoreError>) -> Result<(), StoreError> {

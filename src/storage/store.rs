@@ -58,6 +58,9 @@ pub struct Store {
 pub struct Recovered {
     /// Every queue of which anything is known, in no order.
     pub queues: Vec<RecoveredQueue>,
+    /// Queues that are said to exist and that the log holds as deleted: what is appended of them is ignored, so that
+    /// they need another id.
+    pub deleted: Vec<QueueId>,
     /// Blocks of the log that were read.
     pub blocks: u64,
     /// The store was closed in order.
@@ -394,6 +397,7 @@ impl Loaded {
         let first = self.scanned.files.first().map_or(self.scanned.next_lsn, |file| file.first_lsn);
         Recovered {
             queues,
+            deleted: self.deleted.iter().copied().map(QueueId).collect(),
             blocks: self.scanned.next_lsn - first,
             is_closed: self.scanned.is_closed,
             torn: self.scanned.torn.clone(),

@@ -17,12 +17,19 @@ pub(crate) struct Binary {
 impl Binary {
     /// Starts the broker on `dir` and waits until it serves.
     pub(crate) fn start(dir: &TempDir) -> Self {
-        Self::start_with(dir, &[])
+        Self::start_on(dir, |_| ())
     }
 
     /// As [`Self::start`], with more arguments.
     pub(crate) fn start_with(dir: &TempDir, arguments: &[&str]) -> Self {
-        let mut child = spawn(dir, arguments);
+        Self::start_on(dir, |command| {
+            command.args(arguments);
+        })
+    }
+
+    /// As [`Self::start`], with more on the command line or in the environment.
+    pub(crate) fn start_on(dir: &TempDir, more: impl FnOnce(&mut Command)) -> Self {
+        let mut child = spawn(dir, more);
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
         let mut address = None;
         loop {
@@ -41,7 +48,7 @@ impl Binary {
 
     /// What a broker says that gives up on `dir`.
     pub(crate) fn refused(dir: &TempDir) -> Vec<String> {
-        let mut child = spawn(dir, &[]);
+        let mut child = spawn(dir, |_| ());
         let lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
         let started = |line: &String| assert!(!line.contains("Server startup complete"), "it has started");
         let lines: Vec<String> = lines.inspect(started).filter(|line| line.starts_with("lepus: ")).collect();
@@ -81,13 +88,11 @@ impl Binary {
     }
 }
 
-fn spawn(dir: &TempDir, arguments: &[&str]) -> Child {
+fn spawn(dir: &TempDir, more: impl FnOnce(&mut Command)) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lepus"));
-    command
-        .args(["server", "--listen", "127.0.0.1:0", "--log", "info", "--data-dir"])
-        .arg(dir.path())
-        .args(arguments);
+    command.args(["server", "--listen", "127.0.0.1:0", "--log", "info", "--data-dir"]).arg(dir.path());
     command.env("NO_COLOR", "1").env("LEPUS_MANAGEMENT_LISTEN", "off").env("LEPUS_PROMETHEUS_LISTEN", "off");
+    more(&mut command);
     command.stderr(Stdio::piped()).spawn().unwrap()
 }
 

@@ -16,5 +16,7 @@ mod accounts;
 mod binary;
 mod damage;
 mod definitions;
+mod faulty;
 mod kills;
 mod messages;
+mod order;

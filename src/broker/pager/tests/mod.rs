@@ -54,7 +54,7 @@ impl World {
 
     fn publish(&self, queue: &Arc<Queue>, envelope: Envelope<'_>, body: &str) {
         let message = Message::new(&envelope, body.as_bytes());
-        let (_, placements) = give(&mut vec![Arc::clone(queue)], &message, self.broker.clock.now());
+        let placements = give(&mut vec![Arc::clone(queue)], &message, self.broker.clock.now()).placements;
         if !placements.is_empty() {
             self.pager.journal.record(Record::Publish(placements, message));
         }

@@ -1,0 +1,101 @@
+/* A disk that fails when told to: loaded into the broker by LD_PRELOAD, it stands between it and the C library.
+ *
+ * LEPUS_TEST_DISK names a directory. While there is a file in it named after a part of the data directory, such as
+ *   hold-meta        writes and syncs of files below meta/ wait until the file is gone
+ *   full-meta        writes to files below meta/, and what makes them longer, fail with ENOSPC
+ *   fail-messages    syncs of files below messages/ fail with EIO
+ * A file "loaded" is made there at the start, so that the test knows that it stands in between. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+static const char *const parts[] = {"meta", "messages"};
+
+static int asked(const char *what, const char *part)
+{
+	char path[4096];
+	snprintf(path, sizeof path, "%s/%s-%s", getenv("LEPUS_TEST_DISK"), what, part);
+	return access(path, F_OK) == 0;
+}
+
+/* Whether `what` is asked for the file behind `fd`. */
+static int applies(const char *what, int fd)
+{
+	char link[64], path[4096], inside[32];
+	int kept = errno, found = 0;
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	ssize_t length = readlink(link, path, sizeof path - 1);
+	path[length < 0 ? 0 : length] = 0;
+	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+		snprintf(inside, sizeof inside, "/%s/", parts[i]);
+		found |= strstr(path, inside) != NULL && asked(what, parts[i]);
+	}
+	errno = kept;
+	return found;
+}
+
+static void hold(int fd)
+{
+	while (applies("hold", fd))
+		usleep(1000);
+}
+
+static int failing_sync(int fd, const char *name)
+{
+	hold(fd);
+	if (applies("fail", fd)) {
+		errno = EIO;
+		return -1;
+	}
+	return ((int (*)(int))dlsym(RTLD_NEXT, name))(fd);
+}
+
+int fsync(int fd) { return failing_sync(fd, "fsync"); }
+int fdatasync(int fd) { return failing_sync(fd, "fdatasync"); }
+
+static int full(int fd)
+{
+	hold(fd);
+	if (!applies("full", fd))
+		return 0;
+	errno = ENOSPC;
+	return 1;
+}
+
+#define WRITE_AT(name, offset_type) \
+	ssize_t name(int fd, const void *data, size_t length, offset_type at) \
+	{ \
+		if (full(fd)) \
+			return -1; \
+		ssize_t (*next)(int, const void *, size_t, offset_type) = dlsym(RTLD_NEXT, #name); \
+		return next(fd, data, length, at); \
+	}
+
+#define LENGTHEN(name, offset_type) \
+	int name(int fd, offset_type length) \
+	{ \
+		if (full(fd)) \
+			return -1; \
+		int (*next)(int, offset_type) = dlsym(RTLD_NEXT, #name); \
+		return next(fd, length); \
+	}
+
+WRITE_AT(pwrite, off_t)
+WRITE_AT(pwrite64, off64_t)
+LENGTHEN(ftruncate, off_t)
+LENGTHEN(ftruncate64, off64_t)
+
+__attribute__((constructor)) static void loaded(void)
+{
+	char path[4096];
+	snprintf(path, sizeof path, "%s/loaded", getenv("LEPUS_TEST_DISK"));
+	int fd = open(path, O_CREAT | O_WRONLY, 0600);
+	if (fd >= 0)
+		close(fd);
+}

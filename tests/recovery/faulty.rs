@@ -1,0 +1,73 @@
+//! The binary on a disk that fails when it is told to (`disk.c`).
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use tempfile::TempDir;
+
+/// A disk under the test's command.
+pub(crate) struct FaultyDisk {
+    library: PathBuf,
+    asked: TempDir,
+}
+
+impl FaultyDisk {
+    /// `None`, and a line that says why, where there is no C compiler or nothing can be loaded into the binary.
+    pub(crate) fn new() -> Option<Self> {
+        let library = library()?;
+        let disk = Self { library, asked: TempDir::new().unwrap() };
+        // A binary that is linked statically, or for another libc, does not load it.
+        let mut probe = Command::new(env!("CARGO_BIN_EXE_lepus"));
+        probe.arg("--version");
+        disk.put_under(&mut probe);
+        assert!(probe.output().unwrap().status.success());
+        if !disk.asked.path().join("loaded").exists() {
+            println!("skipped: nothing can be loaded into the broker's binary");
+            return None;
+        }
+        Some(disk)
+    }
+
+    /// Has a process use this disk.
+    pub(crate) fn put_under(&self, command: &mut Command) {
+        command.env("LD_PRELOAD", &self.library).env("LEPUS_TEST_DISK", self.asked.path());
+    }
+
+    /// From now on, `what`: see `disk.c`.
+    pub(crate) fn ask(&self, what: &str) {
+        File::create(self.asked.path().join(what)).unwrap();
+    }
+
+    /// No longer.
+    pub(crate) fn relent(&self, what: &str) {
+        fs::remove_file(self.asked.path().join(what)).unwrap();
+    }
+}
+
+/// The compiled library, made once.
+fn library() -> Option<PathBuf> {
+    static LIBRARY: OnceLock<Option<PathBuf>> = OnceLock::new();
+    LIBRARY.get_or_init(compile).clone()
+}
+
+fn compile() -> Option<PathBuf> {
+    if !cfg!(target_os = "linux") {
+        println!("skipped: disk.c is for Linux");
+        return None;
+    }
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/recovery/disk.c");
+    let library = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("disk-{}.so", std::process::id()));
+    let made = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).output();
+    match made {
+        Ok(made) => {
+            assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+            Some(library)
+        }
+        Err(error) => {
+            println!("skipped: cc cannot be run: {error}");
+            None
+        }
+    }
+}
