@@ -16,9 +16,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::LoginRules;
 use crate::broker::data_dir::KEPT_MESSAGE_MAX;
-use crate::broker::{Broker, DataDir, FirstUser, MemoryLimits};
+use crate::broker::{Broker, DataDir, Durability, FirstUser, MemoryLimits};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::connection::Settings;
 use crate::management::{Service, load_definitions};
 use crate::server::{Room, Server};
@@ -51,6 +51,7 @@ impl App {
         let management = management::bind(&config)?;
         let data = config.data_dir.as_deref().map(DataDir::open).transpose()?;
         check(&config)?;
+        let data = data.map(|data| data.with_durability(promised(config.durability)));
         let rules = LoginRules {
             anonymous: config.anonymous,
             loopback_only: config.loopback_users.into_iter().collect(),
@@ -180,4 +181,20 @@ fn check(config: &Config) -> io::Result<()> {
         )));
     }
     Ok(())
+}
+
+/// The core's word for the setting, told to whoever reads the log.
+fn promised(durability: config::Durability) -> Durability {
+    match durability {
+        config::Durability::Fsync => {
+            tracing::info!("confirms wait for fsync");
+            Durability::Fsync
+        }
+        config::Durability::Os => {
+            tracing::warn!(
+                "confirms wait for the operating system only: a power cut may lose confirmed messages"
+            );
+            Durability::Os
+        }
+    }
 }

@@ -17,7 +17,7 @@ use super::lane::of_lane;
 use super::spill::Spill;
 use crate::metadata::{self, Definitions};
 use crate::storage::env::RealEnv;
-use crate::storage::{self, Home, Options, Store, StoreError};
+use crate::storage::{self, Durability, Home, Options, Store, StoreError};
 
 /// Log files of 64 MiB: the largest transaction fits into a record while others are in use.
 const LOG_FILES: u32 = 16;
@@ -35,6 +35,8 @@ pub struct DataDir {
     /// The last broker here ended without saying so: what it had delivered is not known.
     pub(super) after_crash: bool,
     pub(super) spill: Spill,
+    /// What durable means in a virtual host that says nothing else.
+    pub(super) durability: Durability,
 }
 
 impl DataDir {
@@ -61,7 +63,14 @@ impl DataDir {
         for damage in &stored.passed_over {
             tracing::warn!(%damage, "damage that cost nothing: an older file served");
         }
-        Ok(Self { definitions, defined, store, stored, after_crash, spill })
+        let durability = Durability::default();
+        Ok(Self { definitions, defined, store, stored, after_crash, spill, durability })
+    }
+
+    /// The same with another promise than that confirmed messages are on disk.
+    #[must_use]
+    pub fn with_durability(self, durability: Durability) -> Self {
+        Self { durability, ..self }
     }
 }
 

@@ -7,13 +7,14 @@
 //! ```
 //!
 //! Whatever one read of a connection leads to becomes one append. Without a batch a record is appended by itself.
+//! Each virtual host has a journal of its own, for the hosts may differ in what durable means to them; the log is one.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -22,7 +23,7 @@ use crate::id::EntityId;
 use crate::message::Message;
 use crate::queue::{Departed, Placement, Seq};
 
-pub use crate::storage::LogPosition;
+pub use crate::storage::{Durability, LogPosition};
 
 /// Something that must survive a restart.
 #[derive(Clone, Debug)]
@@ -39,16 +40,20 @@ pub enum Record {
 
 /// Where records go.
 pub trait MessageLog: Send + Sync + fmt::Debug {
-    /// Appends records in order; `atomic`: after a crash all of them hold, or none.
-    fn append(&self, records: &[Record], atomic: bool) -> LogPosition;
+    /// Appends records in order, to be durable in the sense of `durability`; `atomic`: after a crash all of them hold,
+    /// or none.
+    fn append(&self, records: &[Record], atomic: bool, durability: Durability) -> LogPosition;
 
-    /// Everything up to this position is durable.
+    /// Everything up to this position is durable, in the sense in which it was appended.
     fn durable(&self) -> LogPosition;
+
+    /// The operating system has everything up to this position.
+    fn written(&self) -> LogPosition;
 
     /// Publishers are to wait: more comes than can be written.
     fn is_tight(&self) -> bool;
 
-    /// Notes that the end is an orderly one: all that was delivered is known.
+    /// Notes that the end is an orderly one: all that was delivered is known, and on disk whatever durable means.
     ///
     /// # Errors
     /// When the disk refuses; the next start is as after a crash then.
@@ -71,8 +76,12 @@ thread_local! {
 pub struct Journal {
     log: Option<Arc<dyn MessageLog>>,
     waiting: Mutex<Waiting>,
-    /// The position of the last append.
-    last: AtomicU64,
+    /// The position of the last append of any branch.
+    last: Arc<AtomicU64>,
+    /// Durable is what the operating system has.
+    is_os: AtomicBool,
+    /// Those who are told what this one is told.
+    branches: Mutex<Vec<Weak<Self>>>,
 }
 
 /// Who waits, by position, then in order of arrival.
@@ -86,6 +95,27 @@ impl Journal {
     /// A journal that appends to `log`.
     pub fn new(log: Option<Arc<dyn MessageLog>>) -> Self {
         Self { log, ..Self::default() }
+    }
+
+    /// A journal on the same log, told of its progress by this one, with a durability of its own.
+    pub fn branch(&self, durability: Durability) -> Arc<Self> {
+        let branch = Self { log: self.log.clone(), last: Arc::clone(&self.last), ..Self::default() };
+        branch.set_durability(durability);
+        let branch = Arc::new(branch);
+        let mut branches = self.branches.lock();
+        branches.retain(|known| known.strong_count() > 0);
+        branches.push(Arc::downgrade(&branch));
+        branch
+    }
+
+    /// When something recorded here is durable.
+    pub fn durability(&self) -> Durability {
+        if self.is_os.load(Ordering::Relaxed) { Durability::Os } else { Durability::Fsync }
+    }
+
+    /// What is recorded from now on is durable in this sense.
+    pub fn set_durability(&self, durability: Durability) {
+        self.is_os.store(durability == Durability::Os, Ordering::Relaxed);
     }
 
     /// Whether anything is kept.
@@ -129,7 +159,7 @@ impl Journal {
     }
 
     fn append(&self, log: &Arc<dyn MessageLog>, records: &[Record], atomic: bool) -> LogPosition {
-        let position = log.append(records, atomic);
+        let position = log.append(records, atomic, self.durability());
         self.last.fetch_max(position.0, Ordering::Relaxed);
         position
     }
@@ -154,12 +184,16 @@ impl Journal {
 
     /// Whether the log is durable up to `position`.
     pub fn is_durable(&self, position: LogPosition) -> bool {
-        self.log.as_ref().is_none_or(|log| log.durable() >= position)
+        self.log.is_none() || self.watermark() >= position
     }
 
     /// How far the log is durable.
     pub fn watermark(&self) -> LogPosition {
-        self.log.as_ref().map(|log| log.durable()).unwrap_or_default()
+        let Some(log) = &self.log else { return LogPosition::default() };
+        match self.durability() {
+            Durability::Fsync => log.durable(),
+            Durability::Os => log.written(),
+        }
     }
 
     /// Waits until the log is durable up to `position`.
@@ -187,8 +221,25 @@ impl Journal {
         waiter.on_durable(position);
     }
 
-    /// The log is durable up to `position`: whoever waited for that is told.
+    /// The log is durable up to `position`: whoever waited for that is told, here and in all branches.
     pub fn advance(&self, position: LogPosition) {
+        self.release(position);
+        self.branches().for_each(|branch| branch.release(position));
+    }
+
+    /// The operating system has the log up to `position`: whoever waits for no more than that is told.
+    pub fn advance_written(&self, position: LogPosition) {
+        let is_enough = |branch: &Arc<Self>| branch.durability() == Durability::Os;
+        self.branches().filter(is_enough).for_each(|branch| branch.release(position));
+    }
+
+    fn branches(&self) -> impl Iterator<Item = Arc<Self>> {
+        // Copied: nobody is told with the lock held.
+        let branches: Vec<_> = self.branches.lock().iter().filter_map(Weak::upgrade).collect();
+        branches.into_iter()
+    }
+
+    fn release(&self, position: LogPosition) {
         let reached = {
             let mut waiting = self.waiting.lock();
             let later = waiting.by_position.split_off(&(LogPosition(position.0.saturating_add(1)), 0));
@@ -233,6 +284,7 @@ mod tests {
     struct Memory {
         appends: Mutex<Vec<(usize, bool)>>,
         durable: AtomicU64,
+        written: AtomicU64,
     }
 
     impl MessageLog for Memory {
@@ -240,7 +292,7 @@ mod tests {
             Ok(())
         }
 
-        fn append(&self, records: &[Record], atomic: bool) -> LogPosition {
+        fn append(&self, records: &[Record], atomic: bool, _: Durability) -> LogPosition {
             let mut appends = self.appends.lock();
             appends.push((records.len(), atomic));
             LogPosition(appends.len() as u64)
@@ -248,6 +300,10 @@ mod tests {
 
         fn durable(&self) -> LogPosition {
             LogPosition(self.durable.load(Ordering::Relaxed))
+        }
+
+        fn written(&self) -> LogPosition {
+            LogPosition(self.written.load(Ordering::Relaxed))
         }
 
         fn is_tight(&self) -> bool {
@@ -295,6 +351,23 @@ mod tests {
         let (log, journal) = journal();
         assert_eq!(journal.batch(|| 5), (5, None));
         assert!(log.appends.lock().is_empty());
+    }
+
+    #[test]
+    fn each_branch_waits_for_what_durable_means_to_it() {
+        let (log, journal) = journal();
+        let (synced, written) = (journal.branch(Durability::Fsync), journal.branch(Durability::Os));
+        let (early, late) = (Arc::new(Told::default()), Arc::new(Told::default()));
+        synced.when_durable(LogPosition(5), Arc::<Told>::clone(&late));
+        written.when_durable(LogPosition(5), Arc::<Told>::clone(&early));
+        log.written.store(5, Ordering::Relaxed);
+        journal.advance_written(LogPosition(5));
+        assert_eq!((early.0.load(Ordering::Relaxed), late.0.load(Ordering::Relaxed)), (5, 0));
+        assert!(written.is_durable(LogPosition(5)) && !synced.is_durable(LogPosition(5)));
+        // Whoever waited when it was another durability is told at the latest now.
+        log.durable.store(5, Ordering::Relaxed);
+        journal.advance(LogPosition(5));
+        assert_eq!(late.0.load(Ordering::Relaxed), 5);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, Weak};
 
 use super::alarm::Alarms;
-use super::journal::{Journal, MessageLog, Record};
+use super::journal::{Durability, Journal, MessageLog, Record};
 use super::lane::lane;
 use crate::clock::Timestamp;
 use crate::message::Message;
@@ -41,20 +41,24 @@ impl StoreLog {
 }
 
 impl MessageLog for StoreLog {
-    fn append(&self, records: &[Record], atomic: bool) -> LogPosition {
+    fn append(&self, records: &[Record], atomic: bool, durability: Durability) -> LogPosition {
         let mut prepared = Vec::with_capacity(records.len());
         records.iter().for_each(|record| Prepared::add(record, &mut prepared));
         let records: Vec<_> = prepared.iter().map(Prepared::as_record).collect();
         let appended = if atomic {
-            self.store.append(&[storage::Record::Tx(&records)])
+            self.store.append_as(&[storage::Record::Tx(&records)], durability)
         } else {
-            self.store.append(&records)
+            self.store.append_as(&records, durability)
         };
         appended.unwrap_or_else(|error| give_up(&error))
     }
 
     fn durable(&self) -> LogPosition {
         self.store.durable()
+    }
+
+    fn written(&self) -> LogPosition {
+        self.store.written()
     }
 
     fn is_tight(&self) -> bool {
@@ -140,6 +144,12 @@ impl Observer for Watch {
     fn durable(&self, position: LogPosition) {
         if let Some(journal) = self.journal.upgrade() {
             journal.advance(position);
+        }
+    }
+
+    fn written(&self, position: LogPosition) {
+        if let Some(journal) = self.journal.upgrade() {
+            journal.advance_written(position);
         }
     }
 

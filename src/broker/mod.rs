@@ -20,6 +20,7 @@ pub mod exchange;
 mod exchanges;
 pub mod firehose;
 mod first;
+mod foundation;
 pub mod journal;
 mod lane;
 mod message_log;
@@ -34,6 +35,7 @@ pub mod session;
 mod spill;
 mod surroundings;
 pub mod timers;
+mod unused;
 pub mod upkeep;
 pub mod vhost;
 mod vhosts;
@@ -53,19 +55,19 @@ use crate::name::Name;
 
 use alarm::Alarms;
 use connections::Connections;
+use foundation::Foundation;
 use message_log::StoreLog;
 use pager::{Pager, PagerThreads};
 use restore::StoredMessages;
 use seats::Seats;
 use timers::Timers;
-use vhost::Foundation;
 
 pub use administration::NewPassword;
 pub use bindings::{Bind, BindTo};
 pub use data_dir::DataDir;
 pub use exchanges::ExchangeDeclaration;
 pub use first::FirstUser;
-pub use journal::{Journal, LogPosition, OnDurable};
+pub use journal::{Durability, Journal, LogPosition, OnDurable};
 pub use publish::{Accepted, Clearance};
 pub use queues::{DeleteOnly, QueueDeclaration};
 pub use route::{Passage, Routes};
@@ -133,15 +135,11 @@ impl Broker {
         let alarms = Arc::new(Alarms::new(memory.alarm));
         let timers = Arc::new(Timers::new(clock));
         let Some(data) = data else {
-            let (journal, ids) = (Arc::new(Journal::default()), Arc::default());
-            let memories = Arc::default();
-            let foundation =
-                Foundation { timers, alarms, definitions: None, journal, pager: None, ids, memories };
             let mut defined = Recovered::default();
             first.begin(&mut defined)?;
-            return Ok((Self::with(&mut defined, rules, clock, foundation), None));
+            return Ok((Self::with(&mut defined, rules, clock, Foundation::new(timers, alarms)), None));
         };
-        let DataDir { definitions, mut defined, store, stored, after_crash, spill } = data;
+        let DataDir { definitions, mut defined, store, stored, after_crash, spill, durability } = data;
         let log = Arc::new(StoreLog::new(store));
         let journal = Arc::new(Journal::new(Some(Arc::<StoreLog>::clone(&log))));
         log.watch(&journal, Arc::clone(&alarms));
@@ -149,13 +147,12 @@ impl Broker {
         let pager = Arc::new(Pager::new(pages, spill, Arc::clone(&journal), told, clock, octets));
         definitions.record_all(first.begin(&mut defined)?);
         let foundation = Foundation {
-            timers,
-            alarms,
             definitions: Some(Arc::new(definitions)),
             journal,
+            durability,
             pager: Some(Arc::clone(&pager)),
             ids: Arc::new(AtomicU64::new(defined.next_id)),
-            memories: Arc::default(),
+            ..Foundation::new(timers, alarms)
         };
         let broker = Self::with(&mut defined, rules, clock, foundation);
         broker.restore(defined, &StoredMessages::new(&stored, after_crash), log.store())?;

@@ -173,18 +173,20 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::auth::Authority;
+    use crate::auth::LoginRules;
     use crate::broker::journal::Record;
     use crate::broker::publish::give;
-    use crate::broker::{DEFAULT_VHOST, DataDir, MemoryLimits, Routes};
+    use crate::broker::{DataDir, FirstUser, MemoryLimits, Routes};
     use crate::clock::Clock;
     use crate::message::{Envelope, MessageBuilder};
 
     fn open(dir: &TempDir) -> (Arc<Broker>, Arc<Vhost>) {
         let data = DataDir::open(dir.path()).unwrap();
         let memory = MemoryLimits { alarm: 1 << 20, messages: 1 << 20 };
-        let broker = Broker::new(Authority::new(true), Clock::start(), memory, Some(data)).unwrap();
-        let vhost = broker.vhost(DEFAULT_VHOST).unwrap();
+        let broker =
+            Broker::new(LoginRules::default(), &FirstUser::default(), Clock::start(), memory, Some(data))
+                .unwrap();
+        let vhost = broker.vhost("/").unwrap();
         (broker, vhost)
     }
 

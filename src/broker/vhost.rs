@@ -13,14 +13,12 @@ use dashmap::DashMap;
 use lepus_protocol::FieldTable;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
-use super::alarm::Alarms;
 use super::churn::Counters;
 use super::exchange::{Destination, Exchange, ExchangeOptions};
+use super::foundation::Foundation;
 use super::journal::{Journal, Record};
-use super::pager::Pager;
 use super::policies::PolicySet;
 use super::surroundings::Surroundings;
-use super::timers::Timers;
 use crate::clock::Timestamp;
 use crate::exchange::{BindError, Binding, ExchangeType, MemoryBudget};
 use crate::id::{ConnectionId, EntityId};
@@ -83,23 +81,12 @@ pub(super) struct Topology {
     pub(super) is_closed: bool,
 }
 
-/// What virtual hosts share.
-#[derive(Clone, Debug)]
-pub(super) struct Foundation {
-    pub(super) timers: Arc<Timers>,
-    pub(super) alarms: Arc<Alarms>,
-    pub(super) definitions: Option<Arc<Definitions>>,
-    pub(super) journal: Arc<Journal>,
-    /// Keeps messages within their memory; `None`: they stay there.
-    pub(super) pager: Option<Arc<Pager>>,
-    pub(super) ids: Arc<AtomicU64>,
-    pub(super) memories: Arc<MemoryBudget>,
-}
-
 impl Vhost {
     /// A virtual host with the exchanges that every one has.
     pub(super) fn new(name: Name, definition: VhostDefinition, foundation: Foundation) -> Arc<Self> {
-        let Foundation { timers, alarms, definitions, journal, pager, ids, memories } = foundation;
+        let Foundation { timers, alarms, definitions, journal, durability, pager, ids, memories } =
+            foundation;
+        let journal = journal.branch(durability);
         let vhost = Arc::new_cyclic(|vhost| Self {
             name,
             exchanges: DashMap::default(),
@@ -374,6 +361,10 @@ impl Vhost {
     fn record_deletion(&self, topology: &mut Topology, queue: &Queue, highest_level: u8) {
         let Some(definitions) = &self.definitions else { return };
         let (journal, id) = (Arc::clone(&self.journal), queue.id);
+        if topology.is_closed {
+            // All that was in the virtual host is gone from the disk already.
+            return journal.record(Record::QueueDeleted(id, highest_level));
+        }
         let change = Change::DeleteQueue(self.name.clone(), queue.name.clone());
         topology.last_change =
             definitions.record_then(change, move || journal.record(Record::QueueDeleted(id, highest_level)));
@@ -436,20 +427,6 @@ impl Vhost {
         }
     }
 
-    /// The queue has lost its last consumer (§1.7.2.1 auto-delete). Somebody may have subscribed meanwhile.
-    pub(super) fn delete_queue_if_unused(&self, queue: &Arc<Queue>, now: Timestamp) {
-        let mut topology = self.topology();
-        let _told_at_once = self.delete_queue(&mut topology, queue, now, unused);
-    }
-
-    /// The queue's lease has run out (`x-expires`). Messages are not dead-lettered (RabbitMQ).
-    pub(super) fn expire_queue(&self, queue: &Arc<Queue>, now: Timestamp) {
-        let mut topology = self.topology();
-        if self.delete_queue(&mut topology, queue, now, unused).is_ok() {
-            tracing::debug!(vhost = %self.name, queue = %queue.name, "queue lease expired");
-        }
-    }
-
     /// Deletes the exclusive queues of a connection that ends.
     pub(super) fn delete_exclusive_queues(&self, owner: ConnectionId, now: Timestamp) {
         let mut topology = self.topology();
@@ -464,11 +441,6 @@ impl Vhost {
     fn next_id(&self) -> EntityId {
         EntityId::new(self.ids.fetch_add(1, Ordering::Relaxed))
     }
-}
-
-/// Refuses to delete a queue that has consumers.
-fn unused(counts: Counts) -> Result<(), Counts> {
-    if counts.consumers == 0 { Ok(()) } else { Err(counts) }
 }
 
 fn predeclared(kind: ExchangeType, name: &str) -> ExchangeOptions {

@@ -62,6 +62,10 @@ settings! {
         /// Directory of the broker's data; made if it is not there.
         data_dir: Option<PathBuf> = None;
 
+        /// What confirms wait for: the disk (fsync), or only the operating system (os). With os a power cut may lose
+        /// confirmed messages.
+        durability: Durability = Durability::default();
+
         /// What to log: a level (error, warn, info, debug, trace) or `module=level,...`.
         log: LogFilter = LogFilter::default(), reloads;
 
@@ -182,6 +186,18 @@ impl Config {
         fields
     }
 }
+
+/// What a message survives once it is confirmed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// A loss of power: the disk has it.
+    #[default]
+    Fsync,
+    /// The end of the process: the operating system has it.
+    Os,
+}
+
+choices!(Durability { "fsync" => Fsync, "os" => Os });
 
 /// How the broker presents itself (§1.4.2.1: server-properties).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use super::index::Index;
 use super::log::assemble::{Assembler, BlockAt};
 use super::log::block::{BLOCK_HEAD, BlockHeader, FILE_HEAD};
 use super::log::slot::Slot;
-use super::options::{Driver, Durability};
+use super::options::Driver;
 use super::record::{Placed, Placement, View, carry_len, encode_carry};
 use super::segment::{Entry, Segment, SegmentReader, SegmentWriter, entries};
 use super::shared::Shared;
@@ -236,9 +236,9 @@ impl Shared {
         Ok(())
     }
 
-    /// Without a sync per commit the log's last file may hold octets that a checkpoint is about to rely on.
+    /// What nobody asked to have synced may be in the log's last file, and what is about to happen relies on it.
     fn sync_log(&self) -> Result<(), StoreError> {
-        if self.options.durability == Durability::Fsync {
+        if !self.is_unsynced.load(Ordering::Acquire) {
             return Ok(());
         }
         let last = {

@@ -35,15 +35,17 @@ pub mod env;
 mod error;
 mod id;
 mod names;
+mod observer;
 mod seq_set;
 
 pub use self::error::StoreError;
 pub use self::home::Home;
 pub use self::id::{LogPosition, QueueId, Seq};
+pub use self::observer::Observer;
 pub use self::offline::{Finding, Lost, Offline, QueueReport, Report};
 pub use self::options::{Driver, Durability, Options};
 pub use self::read::StoredMessage;
 pub use self::record::{Placement, Record, SeqRun};
 pub use self::repair::{Repaired, StillLocked};
 pub use self::seq_set::SeqSet;
-pub use self::store::{Observer, Recovered, RecoveredQueue, Space, Stats, Store};
+pub use self::store::{Recovered, RecoveredQueue, Space, Stats, Store};

@@ -1,6 +1,6 @@
 //! Sizes and promises of a store.
 
-/// What an advance of [`Store::durable`](super::Store::durable) means.
+/// When a record is durable: what an advance of [`Store::durable`](super::Store::durable) past it means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
     /// The octets are on the disk (`fdatasync` has returned): survives a loss of power.
@@ -24,7 +24,7 @@ pub enum Driver {
 /// Sizes and promises. All sizes are in octets.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// When an append counts as durable.
+    /// When a record counts as durable of which nothing else is said.
     pub durability: Durability,
     /// Who commits and reclaims.
     pub driver: Driver,

@@ -18,8 +18,8 @@ use super::log::roster;
 use super::log::slot::Slot;
 use super::log::writer::{LogWriter, Written};
 use super::names::Names;
+use super::observer::Observer;
 use super::options::{Driver, Durability, Options};
-use super::store::Observer;
 
 /// How long a commit waits for a free log file before it looks again.
 const STALL_WAIT: Duration = Duration::from_millis(50);
@@ -40,6 +40,10 @@ pub(super) struct Shared {
     /// Signalled with `index`: a log file is free, or the store closes.
     pub(super) slot_freed: Condvar,
     pub(super) durable: AtomicU64,
+    /// The operating system has the log up to here.
+    pub(super) written: AtomicU64,
+    /// Something was written to the log's last file since it was synced.
+    pub(super) is_unsynced: AtomicBool,
     /// Publishers are to wait: too much log is in use.
     pub(super) is_tight: AtomicBool,
     /// A commit waits for a free log file.
@@ -107,8 +111,14 @@ impl Shared {
     ) -> Result<(), StoreError> {
         let before = self.written_at(writer);
         let written = writer.write(group, range.clone(), &mut |writer| self.next_slot(writer))?;
-        if self.options.durability == Durability::Fsync {
+        self.is_unsynced.store(true, Ordering::Release);
+        if let Some(last) = group.drafts.get(range.end - 1) {
+            self.written.store(last.position, Ordering::Release);
+            self.tell(|observer| observer.written(LogPosition(last.position)));
+        }
+        if group.sync {
             writer.sync()?;
+            self.is_unsynced.store(false, Ordering::Release);
         }
         let octets: u64 =
             group.drafts.get(range.clone()).unwrap_or_default().iter().map(|d| d.page_len()).sum();
@@ -149,6 +159,7 @@ impl Shared {
             writer.move_to(slot).map_err(|error| self.fail(error))?;
         }
         let written = writer.mark(flags).map_err(|error| self.fail(error))?;
+        self.is_unsynced.store(false, Ordering::Release);
         let mut index = self.index.lock();
         index.applied = written.header.lsn;
         if let Some(state) = index.slots.get_mut(&written.slot) {

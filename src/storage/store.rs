@@ -19,7 +19,8 @@ use super::log::roster;
 use super::log::scan::Damage;
 use super::log::writer::LogWriter;
 use super::names::Names;
-use super::options::{Driver, Options};
+use super::observer::Observer;
+use super::options::{Driver, Durability, Options};
 use super::read::StoredMessage;
 use super::record::Record;
 use super::recovery::{Load, Loaded};
@@ -27,21 +28,6 @@ use super::shared::{Committer, Counters, Observers, Shared};
 
 /// How often the keeper looks for something to do without being asked.
 const KEEPER_PERIOD: Duration = Duration::from_secs(1);
-
-/// Is told what happens to the log. Called by the store's threads, one at a time and without locks that an append or
-/// a read needs; must not block for long, for the next commit waits.
-pub trait Observer: Send + Sync {
-    /// Everything up to `position` is durable.
-    fn durable(&self, position: LogPosition);
-    /// The log has failed: nothing more becomes durable, and the process is to end. Called once.
-    fn failed(&self, error: &StoreError) {
-        let _ = error;
-    }
-    /// Reclaiming fails (`Some`) or works again (`None`). Publishers are to be blocked meanwhile; nothing is lost.
-    fn alarm(&self, error: Option<&StoreError>) {
-        let _ = error;
-    }
-}
 
 /// An open store; it has the directory for itself.
 ///
@@ -168,6 +154,16 @@ impl Store {
     /// # Errors
     /// `TooLarge` (nothing was appended) or `Failed`.
     pub fn append(&self, records: &[Record<'_>]) -> Result<LogPosition, StoreError> {
+        self.append_as(records, self.shared.options.durability)
+    }
+
+    /// As [`Self::append`], errors included, for records that are durable in the sense of `durability`. If nothing that
+    /// is written together asks for a sync there is none.
+    pub fn append_as(
+        &self,
+        records: &[Record<'_>],
+        durability: Durability,
+    ) -> Result<LogPosition, StoreError> {
         self.shared.check()?;
         let max = self.shared.options.record_max();
         if let Some(len) = records.iter().map(Record::encoded_len).find(|len| *len > max) {
@@ -178,6 +174,9 @@ impl Store {
         for record in records {
             buffer.push(record.encoded_len(), |out| record.encode(out));
         }
+        if durability == Durability::Fsync {
+            buffer.ask_sync();
+        }
         let position = LogPosition(buffer.position());
         drop(buffer);
         if was_empty && self.shared.options.driver == Driver::Threads {
@@ -186,9 +185,14 @@ impl Store {
         Ok(position)
     }
 
-    /// How far the log is durable, in the sense of the chosen [`Durability`](super::Durability).
+    /// How far the log is durable: each record in the sense in which it was appended.
     pub fn durable(&self) -> LogPosition {
         LogPosition(self.shared.durable.load(Ordering::Acquire))
+    }
+
+    /// How far the operating system has the log. At least [`Self::durable`].
+    pub fn written(&self) -> LogPosition {
+        LogPosition(self.shared.written.load(Ordering::Acquire))
     }
 
     /// Waits until the log is durable up to `position`; with [`Driver::Caller`], commits.
@@ -228,8 +232,8 @@ impl Store {
         self.shared.alarm.lock().clone()
     }
 
-    /// Ends the log in order: commits, and notes that this was the end. What is appended after is kept as well, but the
-    /// next start takes that for the time after a crash.
+    /// Ends the log in order: commits, and notes that this was the end; all of it is on disk then, however it was
+    /// appended. What is appended after is kept as well, but the next start takes that for the time after a crash.
     ///
     /// # Errors
     /// The disk failed.
@@ -426,6 +430,8 @@ impl Shared {
             index: Mutex::new(loaded.index),
             slot_freed: Condvar::new(),
             durable: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            is_unsynced: AtomicBool::new(false),
             is_tight: AtomicBool::new(false),
             is_stalled: AtomicBool::new(false),
             is_closing: AtomicBool::new(false),

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 
 use tempfile::TempDir;
 
@@ -12,6 +13,8 @@ use crate::support::Peer;
 pub(crate) struct Binary {
     child: Child,
     address: SocketAddr,
+    /// Reads the log, so that the broker never waits for it.
+    log: Option<JoinHandle<Vec<String>>>,
 }
 
 impl Binary {
@@ -41,9 +44,8 @@ impl Binary {
                 break;
             }
         }
-        // The rest of the log is read so that the broker never waits for it.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, address: address.unwrap() }
+        let log = Some(std::thread::spawn(move || lines.collect()));
+        Self { child, address: address.unwrap(), log }
     }
 
     /// What a broker says that gives up on `dir`.
@@ -67,6 +69,12 @@ impl Binary {
         peer.handshake().await;
         peer.open(1).await;
         peer
+    }
+
+    /// Waits until it ends by itself, in failure; returns what it logged.
+    pub(crate) fn failed(mut self) -> Vec<String> {
+        assert!(!self.child.wait().unwrap().success());
+        self.log.take().unwrap().join().unwrap()
     }
 
     /// Where it listens.

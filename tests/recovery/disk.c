@@ -2,6 +2,7 @@
  *
  * LEPUS_TEST_DISK names a directory. While there is a file in it named after a part of the data directory, such as
  *   hold-meta        writes and syncs of files below meta/ wait until the file is gone
+ *   stall-messages   syncs of files below messages/ wait until the file is gone
  *   full-meta        writes to files below meta/, and what makes them longer, fail with ENOSPC
  *   fail-messages    syncs of files below messages/ fail with EIO
  * A file "loaded" is made there at the start, so that the test knows that it stands in between. */
@@ -40,15 +41,16 @@ static int applies(const char *what, int fd)
 	return found;
 }
 
-static void hold(int fd)
+static void wait_while(const char *what, int fd)
 {
-	while (applies("hold", fd))
+	while (applies(what, fd))
 		usleep(1000);
 }
 
 static int failing_sync(int fd, const char *name)
 {
-	hold(fd);
+	wait_while("hold", fd);
+	wait_while("stall", fd);
 	if (applies("fail", fd)) {
 		errno = EIO;
 		return -1;
@@ -61,7 +63,7 @@ int fdatasync(int fd) { return failing_sync(fd, "fdatasync"); }
 
 static int full(int fd)
 {
-	hold(fd);
+	wait_while("hold", fd);
 	if (!applies("full", fd))
 		return 0;
 	errno = ENOSPC;

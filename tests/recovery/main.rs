@@ -16,6 +16,7 @@ mod accounts;
 mod binary;
 mod damage;
 mod definitions;
+mod durability;
 mod faulty;
 mod kills;
 mod messages;

@@ -1,10 +1,13 @@
 //! Crashes, failing and full disks.
 
-use lepus::storage::env::CrashPlan;
-use lepus::storage::{LogPosition, Store};
+use std::path::Path;
+use std::sync::Arc;
+
+use lepus::storage::env::{CrashPlan, SimEnv};
+use lepus::storage::{Driver, Durability, LogPosition, Options, Placement, QueueId, Record, Seq, Store};
 
 use crate::for_seeds;
-use crate::workload::{Workload, open};
+use crate::workload::{DIR, Workload, open};
 
 /// Runs up to `steps`; false if the store failed.
 fn run(workload: &mut Workload, store: &Store, steps: u64) -> bool {
@@ -53,11 +56,8 @@ fn nothing_durable_is_lost_in_random_crashes() {
             let crash_at = workload.env.changes() + workload.random.below(250);
             workload.env.set_plan(CrashPlan { crash_at: Some(crash_at), ..CrashPlan::default() });
             run(&mut workload, &store, 700);
-            let durable = store.durable();
+            let durable = workload.survives(&store);
             drop(store);
-            // Without a sync per commit, a loss of power may take what was committed.
-            let os = workload.options.durability == lepus::storage::Durability::Os;
-            let durable = if os { LogPosition(0) } else { durable };
             store = restart(&mut workload, durable, true);
         }
     });
@@ -74,8 +74,7 @@ fn every_change_of_one_workload_may_be_the_last() {
                 return None;
             };
             let whole = run(&mut workload, &store, 300);
-            let os = workload.options.durability == lepus::storage::Durability::Os;
-            let durable = if os { LogPosition(0) } else { store.durable() };
+            let durable = workload.survives(&store);
             drop(store);
             if whole {
                 return Some(workload.env.changes());
@@ -111,8 +110,7 @@ fn a_failing_or_full_disk_loses_nothing() {
             goes_on = goes_on && run(&mut workload, &store, 50) && workload.check(&store).is_ok();
             if !goes_on {
                 // The log failed: the process ends, and the next one finds what was durable.
-                let os = workload.options.durability == lepus::storage::Durability::Os;
-                let durable = if os { LogPosition(0) } else { store.durable() };
+                let durable = workload.survives(&store);
                 drop(store);
                 store = restart(&mut workload, durable, false);
             }
@@ -131,4 +129,31 @@ fn a_clean_restart_loses_nothing_at_all() {
             store.commit().unwrap();
         }
     });
+}
+
+#[test]
+fn only_what_asks_for_a_sync_is_synced_and_it_takes_along_what_came_before() {
+    let env = SimEnv::new();
+    let options = Options { driver: Driver::Caller, ..Options::default() };
+    let open = || Store::open(Arc::new(env.clone()), Path::new(DIR), options, &|_| true).unwrap();
+    let store = open().0;
+    let append = |seq, durability| {
+        let placements = [Placement { queue: QueueId(1), seq: Seq(seq), expires_ms: 0 }];
+        let record = Record::Publish { placements: &placements, image: b"message" };
+        let before = env.changes();
+        let position = store.append_as(&[record], durability).unwrap();
+        assert!(store.written() < position);
+        store.commit().unwrap();
+        assert!(store.written() == position && store.durable() == position);
+        env.changes() - before
+    };
+    assert_eq!(append(1, Durability::Os), 1, "a write");
+    assert_eq!(append(2, Durability::Fsync), 2, "a write and a sync");
+    assert_eq!(append(3, Durability::Os), 1);
+    store.close().unwrap();
+    assert_eq!(append(4, Durability::Os), 1);
+    drop(store);
+    // None of the unsynced writes survives.
+    env.crash(&mut || 3);
+    assert_eq!(open().1.queues[0].messages, 3);
 }

@@ -71,6 +71,8 @@ pub(crate) struct Workload {
     pub(crate) ever: Vec<u64>,
     /// Publishes whose seqs are given out and that are appended later.
     late: Vec<Op>,
+    /// Where records end that asked for a sync.
+    synced: Vec<LogPosition>,
 }
 
 impl Workload {
@@ -85,6 +87,7 @@ impl Workload {
             queues: Vec::new(),
             ever: Vec::new(),
             late: Vec::new(),
+            synced: Vec::new(),
         };
         (0..QUEUES).for_each(|_| workload.declare());
         workload
@@ -94,6 +97,12 @@ impl Workload {
         let id = self.ever.len() as u64 + 1;
         self.ever.push(id);
         self.queues.push((id, 1, Vec::new()));
+    }
+
+    /// How far the log survives a loss of power: what asked for no sync may be lost with it.
+    pub(crate) fn survives(&self, store: &Store) -> LogPosition {
+        let durable = store.durable();
+        self.synced.iter().copied().filter(|position| *position <= durable).max().unwrap_or_default()
     }
 
     /// Does something random.
@@ -113,7 +122,13 @@ impl Workload {
     }
 
     fn append(&mut self, store: &Store, op: Op) -> Result<(), StoreError> {
-        let position = op.with(&mut |record| store.append(&[record]))?;
+        // Where no sync is the rule, some records ask for one.
+        let is_synced = self.options.durability == Durability::Fsync || self.random.once_in(8);
+        let durability = if is_synced { Durability::Fsync } else { Durability::Os };
+        let position = op.with(&mut |record| store.append_as(&[record], durability))?;
+        if is_synced {
+            self.synced.push(position);
+        }
         self.model.append(position, op);
         Ok(())
     }
@@ -242,6 +257,7 @@ impl Workload {
             panic!("what came back is no prefix of what was appended");
         };
         self.late.clear();
+        self.synced.clear();
         for (queue, next, live) in &mut self.queues {
             let found = recovered.queues.iter().find(|found| found.id.0 == *queue);
             let found_next = found.map_or(1, |found| found.next_seq.0);

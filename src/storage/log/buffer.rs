@@ -31,11 +31,13 @@ pub(in crate::storage) struct GroupBuffer {
     open: Option<Draft>,
     payload_max: usize,
     position: u64,
+    /// Somebody asked that what waits be synced.
+    sync: bool,
 }
 
 impl GroupBuffer {
     pub(in crate::storage) fn new(payload_max: usize) -> Self {
-        Self { data: Vec::new(), drafts: Vec::new(), open: None, payload_max, position: 0 }
+        Self { data: Vec::new(), drafts: Vec::new(), open: None, payload_max, position: 0, sync: false }
     }
 
     /// Octets appended since the store was opened.
@@ -50,6 +52,11 @@ impl GroupBuffer {
 
     pub(in crate::storage) fn is_empty(&self) -> bool {
         self.data.is_empty()
+    }
+
+    /// What waits is to be synced when it is written.
+    pub(in crate::storage) fn ask_sync(&mut self) {
+        self.sync = true;
     }
 
     /// Adds a record of `len` octets that `encode` appends.
@@ -106,6 +113,7 @@ impl GroupBuffer {
         group.clear();
         std::mem::swap(&mut self.data, &mut group.data);
         std::mem::swap(&mut self.drafts, &mut group.drafts);
+        group.sync = std::mem::take(&mut self.sync);
         group
     }
 }
@@ -118,6 +126,8 @@ const SPARE_MAX: usize = 4 * 1024 * 1024;
 pub(in crate::storage) struct Group {
     pub(in crate::storage) data: Vec<u8>,
     pub(in crate::storage) drafts: Vec<Draft>,
+    /// It is durable once it is synced; otherwise once it is written.
+    pub(in crate::storage) sync: bool,
 }
 
 impl Group {

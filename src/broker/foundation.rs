@@ -1,0 +1,55 @@
+//! What the virtual hosts of a broker share, and what each of them may have in its own way.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use super::alarm::Alarms;
+use super::journal::{Durability, Journal};
+use super::pager::Pager;
+use super::timers::Timers;
+use super::vhost::Vhost;
+use crate::exchange::MemoryBudget;
+use crate::metadata::Definitions;
+
+/// What virtual hosts share.
+#[derive(Clone, Debug)]
+pub(super) struct Foundation {
+    pub(super) timers: Arc<Timers>,
+    pub(super) alarms: Arc<Alarms>,
+    pub(super) definitions: Option<Arc<Definitions>>,
+    pub(super) journal: Arc<Journal>,
+    /// What durable means in a virtual host that says nothing else.
+    pub(super) durability: Durability,
+    /// Keeps messages within their memory; `None`: they stay there.
+    pub(super) pager: Option<Arc<Pager>>,
+    pub(super) ids: Arc<AtomicU64>,
+    pub(super) memories: Arc<MemoryBudget>,
+}
+
+impl Foundation {
+    /// One on which nothing is kept.
+    pub(super) fn new(timers: Arc<Timers>, alarms: Arc<Alarms>) -> Self {
+        Self {
+            timers,
+            alarms,
+            definitions: None,
+            journal: Arc::default(),
+            durability: Durability::default(),
+            pager: None,
+            ids: Arc::default(),
+            memories: Arc::default(),
+        }
+    }
+}
+
+impl Vhost {
+    /// What a confirm in this virtual host promises.
+    pub fn durability(&self) -> Durability {
+        self.journal().durability()
+    }
+
+    /// What confirms promise from now on; those that wait already may go by either.
+    pub fn set_durability(&self, durability: Durability) {
+        self.journal().set_durability(durability);
+    }
+}
