@@ -1,5 +1,5 @@
-//! What the storage engine does on a real directory, without the broker: commits, octets written, opening again, reading
-//! back. `cargo bench --bench storage [-- DIR]`; it takes about a minute and 2 GiB of disk.
+//! What the storage engine does on a real directory, without the broker: commits, octets written, opening again,
+//! reading back. `cargo bench --bench storage [-- DIR]`; it takes about a minute and 2 GiB of disk.
 
 #![expect(
     clippy::unwrap_used,
