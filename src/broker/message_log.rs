@@ -46,7 +46,18 @@ impl MessageLog for StoreLog {
         records.iter().for_each(|record| Prepared::add(record, &mut prepared));
         let records: Vec<_> = prepared.iter().map(Prepared::as_record).collect();
         let appended = if atomic {
-            self.store.append_as(&[storage::Record::Tx(&records)], durability)
+            match self.store.append_as(&[storage::Record::Tx(&records)], durability) {
+                Err(StoreError::TooLarge { len, max }) => {
+                    // The octets of its messages are bounded, what a fanout makes of them is not: kept, if not as one.
+                    tracing::warn!(
+                        len,
+                        max,
+                        "a transaction is larger than a record of the log, it is kept in pieces"
+                    );
+                    self.store.append_as(&records, durability)
+                }
+                appended => appended,
+            }
         } else {
             self.store.append_as(&records, durability)
         };

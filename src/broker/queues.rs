@@ -276,13 +276,23 @@ impl Session {
             match queue.get(no_ack, now) {
                 Got::Empty => return Ok(None),
                 Got::Message(fetched) => return Ok(Some((queue, fetched))),
-                Got::Cold => self.vhost.read_head(&queue, now).map_err(|error| {
-                    ChannelException::precondition_failed(format_args!(
-                        "the next message of {} cannot be read: {error}",
-                        self.queue_text(name)
-                    ))
-                })?,
+                Got::Cold => self.read_head(&queue, now)?,
             }
+        }
+    }
+
+    /// Reads the next message of a queue back.
+    fn read_head(&self, queue: &Arc<Queue>, now: Timestamp) -> Result<(), ChannelException> {
+        let cannot = |why: &dyn std::fmt::Display| {
+            let text = self.queue_text(&queue.name);
+            ChannelException::precondition_failed(format_args!(
+                "the next message of {text} cannot be read: {why}"
+            ))
+        };
+        match self.vhost.read_head(queue, now) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(cannot(&"it is in no store")),
+            Err(error) => Err(cannot(&error)),
         }
     }
 

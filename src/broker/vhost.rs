@@ -158,9 +158,9 @@ impl Vhost {
         self.journal.is_tight() || self.host.pager.as_ref().is_some_and(|pager| pager.is_behind())
     }
 
-    /// Reads the next messages of a queue back while the caller waits.
-    pub(super) fn read_head(&self, queue: &Arc<Queue>, now: Timestamp) -> Result<(), StoreError> {
-        self.host.pager.as_ref().map_or(Ok(()), |pager| pager.read_head(queue, now))
+    /// Reads the next messages of a queue back while the caller waits. Returns whether there is reason to look again.
+    pub(super) fn read_head(&self, queue: &Arc<Queue>, now: Timestamp) -> Result<bool, StoreError> {
+        self.host.pager.as_ref().map_or(Ok(false), |pager| pager.read_head(queue, now))
     }
 
     /// Reads one message that its queue has let leave the memory.

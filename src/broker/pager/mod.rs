@@ -45,7 +45,9 @@ const KEPT: u64 = 512 * 1024;
 const THRIFT: usize = 16;
 
 /// A round: how long threads without work sleep while something is to be tried again.
-const ROUND: Duration = Duration::from_millis(20);
+const ROUND: Duration = Duration::from_millis(ROUND_MS);
+
+const ROUND_MS: u64 = 20;
 
 /// Rounds after which a queue is looked at again of which nothing could leave the memory.
 const STUCK_ROUNDS: u32 = 10;
@@ -85,8 +87,11 @@ struct Work {
     large: VecDeque<Weak<Queue>>,
     /// Those of which nothing could leave the memory at the last look, and the rounds to wait.
     stuck: Vec<(u32, Weak<Queue>)>,
-    /// Rounds before all queues are gone through.
+    /// Rounds before all queues are gone through again; then it is done when there is nothing else to do, and after as
+    /// many rounds more in any case.
     sweep_in: u32,
+    overdue: u32,
+    next_round: Timestamp,
     is_sweeping: bool,
     is_closing: bool,
 }
@@ -168,14 +173,14 @@ impl Pager {
         self.is_behind.load(Ordering::Relaxed) && self.is_far_over()
     }
 
-    /// Reads the next messages of a queue back while the caller waits.
+    /// Reads the next messages of a queue back while the caller waits. Returns whether there is reason to look again.
     ///
     /// # Errors
     /// Octets on disk have changed, or the disk refuses.
-    pub(super) fn read_head(&self, queue: &Arc<Queue>, now: Timestamp) -> Result<(), StoreError> {
+    pub(super) fn read_head(&self, queue: &Arc<Queue>, now: Timestamp) -> Result<bool, StoreError> {
         match queue.page_of_head(now) {
-            Some(wanted) => self.read(queue, wanted, now).map(drop),
-            None => Ok(()),
+            Some(wanted) => Ok(self.read(queue, wanted, now)? > 0 || queue.page_of_head(now) != Some(wanted)),
+            None => Ok(true),
         }
     }
 
@@ -241,18 +246,19 @@ impl Pager {
             if work.is_closing {
                 return Job::Stop;
             }
+            let is_over = self.is_over();
+            work.pass_time(self.clock.now(), is_over);
+            if work.is_sweep_due(is_over) {
+                work.is_sweeping = true;
+                return Job::Sweep;
+            }
             if let Some(job) = work.next() {
                 return job;
             }
-            let is_over = self.is_over();
-            if !is_over && work.failed.is_empty() && work.stuck.is_empty() {
+            if is_over || !work.failed.is_empty() || !work.stuck.is_empty() {
+                self.wake.wait_for(&mut work, ROUND);
+            } else {
                 self.wake.wait(&mut work);
-            } else if self.wake.wait_for(&mut work, ROUND).timed_out() {
-                let has_more = work.next_round();
-                if is_over && !has_more && !work.is_sweeping && work.sweep_in == 0 {
-                    work.is_sweeping = true;
-                    return Job::Sweep;
-                }
             }
         }
     }
@@ -263,7 +269,10 @@ impl Pager {
         let Some(wanted) = queue.page_wanted(now) else { return };
         let result = self.read(queue, wanted, now);
         let is_stuck = match result {
-            Ok(0) => queue.page_wanted(now) == Some(wanted),
+            Ok(0) if queue.page_wanted(now) == Some(wanted) => {
+                tracing::error!(queue = %queue.name, "the next messages are in no store, the queue waits");
+                true
+            }
             Ok(_) => false,
             Err(ref error) => {
                 tracing::error!(queue = %queue.name, %error, "messages cannot be read, the queue waits");
@@ -406,8 +415,10 @@ impl Pager {
                 if !self.is_over() || self.work.lock().is_closing {
                     break;
                 }
-                if queue.memory() > 0 {
+                // Whoever has claimed it sees to it: two at once would spill the same messages, and forget them again.
+                if queue.memory() > 0 && queue.claim_page_out() {
                     freed += self.shrink(&queue);
+                    queue.release_page_out();
                 }
             }
         }
@@ -424,12 +435,21 @@ impl Work {
         take_live(&mut self.reads).map(Job::Read).or_else(|| take_live(&mut self.large).map(Job::Shrink))
     }
 
-    /// Some time has passed. Returns whether there is something to do because of that.
-    fn next_round(&mut self) -> bool {
+    /// Counts the rounds down, one at a time however often it is asked.
+    fn pass_time(&mut self, now: Timestamp, is_over: bool) {
+        if now < self.next_round {
+            return;
+        }
+        self.next_round = now.plus_millis(ROUND_MS);
         self.sweep_in = self.sweep_in.saturating_sub(1);
+        self.overdue = if is_over && self.sweep_in == 0 { self.overdue.saturating_add(1) } else { 0 };
         count_down(&mut self.stuck, &mut self.large);
         count_down(&mut self.failed, &mut self.reads);
-        !self.large.is_empty() || !self.reads.is_empty()
+    }
+
+    fn is_sweep_due(&self, is_over: bool) -> bool {
+        let is_idle = self.large.is_empty() && self.reads.is_empty() && self.overdue > 0;
+        is_over && !self.is_sweeping && self.sweep_in == 0 && (is_idle || self.overdue > SWEEP_ROUNDS)
     }
 }
 

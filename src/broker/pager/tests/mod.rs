@@ -75,7 +75,7 @@ impl World {
         loop {
             match queue.get(true, now) {
                 Got::Empty => return None,
-                Got::Cold => self.pager.read_head(queue, now).unwrap(),
+                Got::Cold => assert!(self.pager.read_head(queue, now).unwrap(), "nothing to be read"),
                 Got::Message(got) => {
                     return Some((String::from_utf8_lossy(got.message.body()).into_owned(), got.redelivered));
                 }
@@ -303,6 +303,53 @@ fn what_expires_on_disk_is_dead_lettered_from_there() {
     world.work_off();
     assert_eq!(queue.counts().ready, 0);
     assert_eq!(world.drain(&dead).last().unwrap(), "letter");
+}
+
+#[test]
+fn a_queue_that_is_seen_to_is_left_alone_by_those_who_go_through_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = World::open(dir.path());
+    let queue = world.declare("q", FieldTable::new());
+    world.publish(&queue, TRANSIENT, "first");
+    world.work_off();
+    assert_eq!(queue.memory(), 0);
+    assert!(queue.claim_page_out());
+    world.publish(&queue, TRANSIENT, "second");
+    world.pager.sweep();
+    assert!(queue.memory() > 0);
+    queue.release_page_out();
+    world.pager.sweep();
+    assert_eq!((queue.memory(), queue.counts().ready), (0, 2));
+    assert_eq!(world.drain(&queue), ["first", "second"]);
+}
+
+#[test]
+fn many_pagers_at_once_lose_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = World::open(dir.path());
+    let threads = (world.pager.start().unwrap(), world.pager.start().unwrap());
+    let queue = world.declare("q", FieldTable::new());
+    for number in 0..3000 {
+        world.publish(&queue, if number % 3 == 0 { PERSISTENT } else { TRANSIENT }, &number.to_string());
+        world.pager.sweep();
+    }
+    assert_eq!(world.drain(&queue), numbers(0..3000));
+    drop(threads);
+}
+
+#[test]
+fn a_message_that_is_in_no_store_is_told_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = World::open(dir.path());
+    let queue = world.declare("q", FieldTable::new());
+    world.publish(&queue, TRANSIENT, "spilled");
+    world.work_off();
+    world.pager.forget_queue(queue.id, 0);
+    let now = world.broker.clock.now();
+    assert!(matches!(queue.get(true, now), Got::Cold));
+    while !world.pager.read_head(&queue, now).is_ok_and(|again| !again) {
+        std::thread::yield_now();
+    }
 }
 
 #[test]

@@ -72,7 +72,7 @@ impl Side {
             Step::Get { no_ack } => loop {
                 match self.queue.get(no_ack, now) {
                     Got::Empty => break "empty".to_owned(),
-                    Got::Cold => self.world.pager.read_head(&self.queue, now).unwrap(),
+                    Got::Cold => assert!(self.world.pager.read_head(&self.queue, now).unwrap()),
                     Got::Message(got) => {
                         if !no_ack {
                             self.leases.push(LeaseRef { seq: got.seq, holder: Holder::Get });
