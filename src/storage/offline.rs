@@ -182,7 +182,8 @@ impl Offline {
 
 impl Examined {
     fn read_segments(&mut self, env: &dyn Env, names: &Names) {
-        for (&queue, state) in &self.loaded.index.queues {
+        let in_order: BTreeMap<_, _> = self.loaded.index.queues.iter().collect();
+        for (&queue, state) in in_order {
             let mut missing = state.live.clone();
             let mut report = QueueReport { id: queue, ..QueueReport::default() };
             for segment in &state.segments {

@@ -11,7 +11,18 @@ use crate::{Random, for_seeds};
 
 /// A store with a history and its contents, all durable.
 pub(crate) fn filled(seed: u64, end: End) -> (Workload, Contents) {
+    filled_by(Workload::new(seed), end)
+}
+
+/// As [`filled`], by a workload that leaves messages in segments.
+pub(crate) fn filled_with_segments(seed: u64, end: End) -> (Workload, Contents) {
     let mut workload = Workload::new(seed);
+    workload.options.carry_len = 0;
+    workload.settles_rarely();
+    filled_by(workload, end)
+}
+
+fn filled_by(mut workload: Workload, end: End) -> (Workload, Contents) {
     let (store, _) = open(&workload.env, workload.options).unwrap();
     for _ in 0..500 {
         workload.step(&store).unwrap();

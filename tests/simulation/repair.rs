@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lepus::storage::env::{CrashPlan, Env, SimEnv};
 use lepus::storage::{Offline, Options, Repaired, Report, StoreError};
 
-use crate::damage::{End, filled, flip};
+use crate::damage::{End, filled, filled_with_segments, flip};
 use crate::model::Contents;
 use crate::workload::{DIR, Workload, assert_contents, contents, open};
 use crate::{Random, for_seeds};
@@ -80,7 +81,8 @@ fn a_sound_store_is_found_sound_and_left_alone() {
 #[test]
 fn after_a_repair_the_store_opens_with_nothing_invented_whatever_was_damaged() {
     for_seeds(10_000, |seed| {
-        let (workload, _) = filled(seed, if seed % 2 == 0 { End::Orderly } else { End::Killed });
+        let end = if seed % 2 == 0 { End::Orderly } else { End::Killed };
+        let (workload, _) = if seed % 3 == 0 { filled(seed, end) } else { filled_with_segments(seed, end) };
         let published = workload.model.published();
         let mut random = Random::new(seed);
         for _ in 0..10 {
@@ -117,10 +119,13 @@ fn missing(all: &Contents, shown: &Contents) -> Vec<(u64, u64)> {
 
 #[test]
 fn damage_of_a_segment_costs_exactly_the_messages_that_are_listed() {
+    let tried = AtomicUsize::new(0);
     for_seeds(200, |seed| {
-        let (workload, all) = filled(seed, End::Orderly);
+        let (workload, all) = filled_with_segments(seed, End::Orderly);
         let mut random = Random::new(seed);
-        for path in files(&workload.env, ".seg") {
+        let segments = files(&workload.env, ".seg");
+        tried.fetch_add(segments.len(), Ordering::Relaxed);
+        for path in segments {
             let env = workload.env.fork();
             damage(&env, &path, &mut random);
             let found = repair(&env, workload.options).unwrap().found;
@@ -138,6 +143,7 @@ fn damage_of_a_segment_costs_exactly_the_messages_that_are_listed() {
             assert!(listed.is_empty() || found.damage.iter().any(|damage| damage.path == path), "{found:#?}");
         }
     });
+    assert!(tried.into_inner() > 0, "no segment was there to be damaged");
 }
 
 #[test]
@@ -168,7 +174,7 @@ fn a_flipped_bit_in_the_log_costs_no_more_than_its_block() {
 #[test]
 fn a_damaged_checkpoint_costs_nothing_while_the_older_one_serves() {
     for_seeds(40, |seed| {
-        let (workload, all) = filled(seed, End::Orderly);
+        let (workload, all) = filled_with_segments(seed, End::Orderly);
         let Some(newest) = files(&workload.env, ".ckpt").pop() else { return };
         let env = workload.env.fork();
         env.set_contents(&newest, &[7; 64]);
@@ -186,10 +192,7 @@ fn a_damaged_checkpoint_costs_nothing_while_the_older_one_serves() {
 
 #[test]
 fn a_repair_that_is_stopped_anywhere_is_done_by_the_next() {
-    let has_all =
-        |workload: &Workload| [".seg", ".ckpt"].iter().all(|end| !files(&workload.env, end).is_empty());
-    let mut filled = (1..).map(|seed| filled(seed, End::Killed).0);
-    let workload = filled.find(has_all).unwrap();
+    let (workload, _) = filled_with_segments(5, End::Killed);
     let mut random = workload.random.clone();
     for ending in [".seg", ".log", ".ckpt"] {
         let path = files(&workload.env, ending).pop().unwrap();

@@ -73,6 +73,8 @@ pub(crate) struct Workload {
     late: Vec<Op>,
     /// Where records end that asked for a sync.
     synced: Vec<LogPosition>,
+    /// Only one in so many acks is made, and of purges fewer still.
+    settles_one_in: u64,
 }
 
 impl Workload {
@@ -88,9 +90,15 @@ impl Workload {
             ever: Vec::new(),
             late: Vec::new(),
             synced: Vec::new(),
+            settles_one_in: 1,
         };
         (0..QUEUES).for_each(|_| workload.declare());
         workload
+    }
+
+    /// Leaves a backlog.
+    pub(crate) fn settles_rarely(&mut self) {
+        self.settles_one_in = 20;
     }
 
     fn declare(&mut self) {
@@ -189,6 +197,9 @@ impl Workload {
     }
 
     fn ack(&mut self, store: &Store) -> Result<(), StoreError> {
+        if !self.random.once_in(self.settles_one_in) {
+            return Ok(());
+        }
         self.acks().map_or(Ok(()), |op| self.append(store, op))
     }
 
@@ -223,6 +234,9 @@ impl Workload {
 
     fn purge_or_delete(&mut self, store: &Store) -> Result<(), StoreError> {
         let at = self.random.below(QUEUES as u64) as usize;
+        if !self.random.once_in(self.settles_one_in * self.settles_one_in) {
+            return Ok(());
+        }
         let (queue, next, live) = self.queues.get_mut(at).unwrap();
         live.clear();
         let op = if self.random.once_in(4) {
