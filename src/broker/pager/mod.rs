@@ -7,7 +7,8 @@
 //! ```
 //! Queues that grow while the budget is exceeded come first; if that does not help, all queues are gone through.
 
-use std::collections::VecDeque;
+mod work;
+
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -28,6 +29,8 @@ use crate::message::Message;
 use crate::queue::{Departures, Evictable, Home, PageWanted, Queue, Seq, Stored, Whereabouts};
 use crate::storage::{self, StoreError, StoredMessage};
 
+use work::{Job, ROUND_MS, SWEEP_ROUNDS, Work};
+
 /// Octets of messages that are read back at once for a consumer.
 const PAGE: usize = 256 * 1024;
 
@@ -47,16 +50,11 @@ const THRIFT: usize = 16;
 /// A round: how long threads without work sleep while something is to be tried again.
 const ROUND: Duration = Duration::from_millis(ROUND_MS);
 
-const ROUND_MS: u64 = 20;
-
 /// Rounds after which a queue is looked at again of which nothing could leave the memory.
 const STUCK_ROUNDS: u32 = 10;
 
 /// Rounds after which a read that failed is tried again.
 const RETRY_ROUNDS: u32 = 50;
-
-/// Rounds after which all queues are gone through again if that freed nothing.
-const SWEEP_ROUNDS: u32 = 50;
 
 /// The pager.
 pub(super) struct Pager {
@@ -74,33 +72,6 @@ pub(super) struct Pager {
     is_behind: AtomicBool,
     /// The spill has failed: said once.
     is_spill_broken: AtomicBool,
-}
-
-/// What is to be done.
-#[derive(Default)]
-struct Work {
-    /// Queues that miss messages.
-    reads: VecDeque<Weak<Queue>>,
-    /// Queues that miss messages which could not be read, and the rounds to wait.
-    failed: Vec<(u32, Weak<Queue>)>,
-    /// Queues that grew while the budget was exceeded.
-    large: VecDeque<Weak<Queue>>,
-    /// Those of which nothing could leave the memory at the last look, and the rounds to wait.
-    stuck: Vec<(u32, Weak<Queue>)>,
-    /// Rounds before all queues are gone through again; then it is done when there is nothing else to do, and after as
-    /// many rounds more in any case.
-    sweep_in: u32,
-    overdue: u32,
-    next_round: Timestamp,
-    is_sweeping: bool,
-    is_closing: bool,
-}
-
-enum Job {
-    Read(Arc<Queue>),
-    Shrink(Arc<Queue>),
-    Sweep,
-    Stop,
 }
 
 /// The threads; dropping it ends them.
@@ -429,41 +400,6 @@ impl Pager {
     }
 }
 
-impl Work {
-    /// What can be done at once; reading comes first, for somebody waits for it.
-    fn next(&mut self) -> Option<Job> {
-        take_live(&mut self.reads).map(Job::Read).or_else(|| take_live(&mut self.large).map(Job::Shrink))
-    }
-
-    /// Counts the rounds down, one at a time however often it is asked.
-    fn pass_time(&mut self, now: Timestamp, is_over: bool) {
-        if now < self.next_round {
-            return;
-        }
-        self.next_round = now.plus_millis(ROUND_MS);
-        self.sweep_in = self.sweep_in.saturating_sub(1);
-        self.overdue = if is_over && self.sweep_in == 0 { self.overdue.saturating_add(1) } else { 0 };
-        count_down(&mut self.stuck, &mut self.large);
-        count_down(&mut self.failed, &mut self.reads);
-    }
-
-    fn is_sweep_due(&self, is_over: bool) -> bool {
-        let is_idle = self.large.is_empty() && self.reads.is_empty() && self.overdue > 0;
-        is_over && !self.is_sweeping && self.sweep_in == 0 && (is_idle || self.overdue > SWEEP_ROUNDS)
-    }
-}
-
-/// Moves on what has waited long enough.
-fn count_down(waiting: &mut Vec<(u32, Weak<Queue>)>, due: &mut VecDeque<Weak<Queue>>) {
-    for (rounds, queue) in &mut *waiting {
-        *rounds = rounds.saturating_sub(1);
-        if *rounds == 0 {
-            due.push_back(Weak::clone(queue));
-        }
-    }
-    waiting.retain(|(rounds, _)| *rounds > 0);
-}
-
 impl Drop for PagerThreads {
     fn drop(&mut self) {
         self.pager.work.lock().is_closing = true;
@@ -472,15 +408,6 @@ impl Drop for PagerThreads {
             let _ = thread.join();
         }
     }
-}
-
-fn take_live(queues: &mut VecDeque<Weak<Queue>>) -> Option<Arc<Queue>> {
-    while let Some(queue) = queues.pop_front() {
-        if let Some(queue) = queue.upgrade() {
-            return Some(queue);
-        }
-    }
-    None
 }
 
 fn stored(message: &StoredMessage, home: Home) -> Stored {
