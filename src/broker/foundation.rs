@@ -10,6 +10,7 @@ use super::timers::Timers;
 use super::vhost::Vhost;
 use crate::exchange::MemoryBudget;
 use crate::metadata::Definitions;
+use crate::name::Name;
 
 /// What virtual hosts share.
 #[derive(Clone, Debug)]
@@ -48,8 +49,25 @@ impl Vhost {
         self.journal().durability()
     }
 
-    /// What confirms promise from now on; those that wait already may go by either.
-    pub fn set_durability(&self, durability: Durability) {
+    /// What confirms promise from now on, what the server does if nothing is `asked`; those that wait already may go by
+    /// either.
+    pub(super) fn promise(&self, asked: Option<Durability>) {
+        let durability = asked.unwrap_or(self.server_durability);
+        let is_change = durability != self.durability();
         self.journal().set_durability(durability);
+        if is_change && self.journal().is_kept() {
+            tell(&self.name, durability);
+        }
+    }
+}
+
+/// Says in the log what confirms in a virtual host wait for.
+fn tell(vhost: &Name, durability: Durability) {
+    match durability {
+        Durability::Fsync => tracing::info!(%vhost, "confirms in this virtual host wait for fsync"),
+        Durability::Os => tracing::warn!(
+            %vhost,
+            "confirms in this virtual host wait for the operating system only: a power cut may lose confirmed messages"
+        ),
     }
 }

@@ -74,7 +74,7 @@ pub use route::{Passage, Routes};
 pub use seats::{ChannelSeat, Seat};
 pub use session::Session;
 pub use vhost::Vhost;
-pub use vhosts::{VHOSTS_MAX, VhostDeclaration};
+pub use vhosts::{DurabilityDeclaration, VHOSTS_MAX, VhostDeclaration};
 
 /// Everything that connections share.
 #[derive(Debug)]

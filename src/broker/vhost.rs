@@ -16,7 +16,7 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 use super::churn::Counters;
 use super::exchange::{Destination, Exchange, ExchangeOptions};
 use super::foundation::Foundation;
-use super::journal::{Journal, Record};
+use super::journal::{Durability, Journal, Record};
 use super::policies::PolicySet;
 use super::surroundings::Surroundings;
 use crate::clock::Timestamp;
@@ -59,6 +59,8 @@ pub struct Vhost {
     /// Where durable definitions are kept; `None`: nowhere.
     definitions: Option<Arc<Definitions>>,
     journal: Arc<Journal>,
+    /// What confirms promise where the definition says nothing.
+    pub(super) server_durability: Durability,
     ids: Arc<AtomicU64>,
     memories: Arc<MemoryBudget>,
     /// Whether the firehose is on.
@@ -95,6 +97,7 @@ impl Vhost {
             churn: Counters::default(),
             definitions,
             journal: Arc::clone(&journal),
+            server_durability: durability,
             ids,
             memories,
             tracing: AtomicBool::new(false),
@@ -102,6 +105,7 @@ impl Vhost {
             host: Arc::new(Surroundings { vhost: Weak::clone(vhost), timers, alarms, journal, pager }),
             definition: RwLock::new(definition),
         });
+        vhost.promise(vhost.definition().durability);
         if let Some(pager) = &vhost.host.pager {
             pager.add_vhost(Arc::downgrade(&vhost));
         }

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::Broker;
+use super::journal::Durability;
 use super::vhost::Vhost;
 use crate::auth::AccountError;
 use crate::auth::accounts::check_tags;
@@ -32,6 +33,20 @@ pub struct VhostDeclaration {
     pub tags: Vec<String>,
     /// `x-queue-type` of queues that are declared without.
     pub default_queue_type: Option<String>,
+    /// What confirms promise.
+    pub durability: DurabilityDeclaration,
+}
+
+/// What a declaration says of the promise that confirms are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DurabilityDeclaration {
+    /// Nothing: it stays as it is. Who changes a description weakens no promise.
+    #[default]
+    Unchanged,
+    /// As the server promises where nothing is said.
+    AsServer,
+    /// This.
+    Is(Durability),
 }
 
 impl Broker {
@@ -69,9 +84,15 @@ impl Broker {
         if known.is_none() && self.vhosts.len() >= VHOSTS_MAX {
             return Err(AccountError::TooMany { what: "virtual hosts", max: VHOSTS_MAX });
         }
-        let limits = known.as_ref().map(|vhost| vhost.definition().limits).unwrap_or_default();
-        let VhostDeclaration { description, tags, default_queue_type } = declaration;
-        let definition = VhostDefinition { description, tags, default_queue_type, limits };
+        let VhostDefinition { limits, durability: current, .. } =
+            known.as_ref().map(|vhost| vhost.definition()).unwrap_or_default();
+        let VhostDeclaration { description, tags, default_queue_type, durability } = declaration;
+        let durability = match durability {
+            DurabilityDeclaration::Unchanged => current,
+            DurabilityDeclaration::AsServer => None,
+            DurabilityDeclaration::Is(durability) => Some(durability),
+        };
+        let definition = VhostDefinition { description, tags, default_queue_type, durability, limits };
         let position = self.record(Change::PutVhost(name.clone(), definition.clone()));
         match &known {
             Some(vhost) => vhost.define(definition),
@@ -161,6 +182,7 @@ impl Vhost {
 
     /// Is declared anew.
     pub(super) fn define(&self, definition: VhostDefinition) {
+        self.promise(definition.durability);
         *self.definition.write() = definition;
     }
 

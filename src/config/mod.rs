@@ -63,7 +63,7 @@ settings! {
         data_dir: Option<PathBuf> = None;
 
         /// What confirms wait for: the disk (fsync), or only the operating system (os). With os a power cut may lose
-        /// confirmed messages.
+        /// confirmed messages. A virtual host may say otherwise (`durability` in PUT /api/vhosts/{name}).
         durability: Durability = Durability::default();
 
         /// What to log: a level (error, warn, info, debug, trace) or `module=level,...`.

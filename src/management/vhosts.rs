@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use super::answer::{Answer, done, put};
@@ -17,7 +17,7 @@ use super::rates::Depth;
 use super::refusal::Refusal;
 use super::users::{Limit, tags};
 use super::view::vhost::Vhost;
-use crate::broker::{Vhost as CoreVhost, VhostDeclaration};
+use crate::broker::{Durability, DurabilityDeclaration, Vhost as CoreVhost, VhostDeclaration};
 use crate::metadata::VhostLimits;
 
 /// GET `/api/vhosts`.
@@ -58,22 +58,37 @@ pub(super) struct Declaration {
     tags: Vec<String>,
     #[serde(default)]
     default_queue_type: Option<String>,
+    #[serde(default, deserialize_with = "durability")]
+    durability: DurabilityDeclaration,
+}
+
+/// `null` is as the server promises; what is not there changes nothing.
+fn durability<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DurabilityDeclaration, D::Error> {
+    let Some(name) = Option::<String>::deserialize(deserializer)? else {
+        return Ok(DurabilityDeclaration::AsServer);
+    };
+    Durability::from_name(&name).map(DurabilityDeclaration::Is).ok_or_else(|| {
+        let reason = format!("durability '{name}' is neither 'fsync' nor 'os', nor null for the server's");
+        serde::de::Error::custom(reason)
+    })
 }
 
 impl Declaration {
     /// Whether it is as empty as one that was not written.
     pub(super) fn says_nothing(&self) -> bool {
-        self.description.as_ref().is_none_or(String::is_empty) && self.tags.is_empty()
+        self.description.as_ref().is_none_or(String::is_empty)
+            && self.tags.is_empty()
+            && self.durability == DurabilityDeclaration::Unchanged
     }
 }
 
 impl From<Declaration> for VhostDeclaration {
     fn from(declaration: Declaration) -> Self {
-        let Declaration { description, tags, default_queue_type } = declaration;
+        let Declaration { description, tags, default_queue_type, durability } = declaration;
         // Exports of RabbitMQ write out that there is none.
         let is_one = |kind: &String| !kind.is_empty() && kind != "undefined";
         let default_queue_type = default_queue_type.filter(is_one);
-        Self { description: description.unwrap_or_default(), tags, default_queue_type }
+        Self { description: description.unwrap_or_default(), tags, default_queue_type, durability }
     }
 }
 

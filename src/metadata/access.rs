@@ -3,6 +3,7 @@
 use lepus_protocol::{FieldTable, FieldValue};
 
 use super::definition::encode;
+use crate::storage::Durability;
 
 /// A virtual host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub struct VhostDefinition {
     pub tags: Vec<String>,
     /// `x-queue-type` of queues that are declared without; `None` is classic.
     pub default_queue_type: Option<String>,
+    /// What a confirm promises; `None` is what the server promises.
+    pub durability: Option<Durability>,
     /// What may be in it.
     pub limits: VhostLimits,
 }
@@ -86,6 +89,7 @@ impl VhostDefinition {
         table.insert("description", self.description.as_str());
         table.insert("tags", list(&self.tags));
         insert(&mut table, "default_queue_type", self.default_queue_type.as_deref());
+        insert(&mut table, "durability", self.durability.map(Durability::name));
         insert(&mut table, "max_connections", self.limits.max_connections);
         insert(&mut table, "max_queues", self.limits.max_queues);
         encode(&table)
@@ -97,6 +101,7 @@ impl VhostDefinition {
             description: text(&table, "description")?,
             tags: texts(&table, "tags")?,
             default_queue_type: text(&table, "default_queue_type"),
+            durability: durability(&table)?,
             limits: VhostLimits {
                 max_connections: number(&table, "max_connections"),
                 max_queues: number(&table, "max_queues"),
@@ -172,6 +177,12 @@ fn insert(table: &mut FieldTable, key: &str, value: Option<impl Into<FieldValue>
     if let Some(value) = value {
         table.insert(key, value.into());
     }
+}
+
+/// `None` inside: it says nothing, as those of earlier releases. A promise that is not understood cannot be kept.
+fn durability(table: &FieldTable) -> Option<Option<Durability>> {
+    let Some(value) = table.get("durability") else { return Some(None) };
+    Durability::from_name(value.as_str()?).map(Some)
 }
 
 fn list(texts: &[String]) -> FieldValue {

@@ -6,6 +6,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::id::EntityId;
 use crate::name::Name;
+use crate::storage::Durability;
 
 fn vhost() -> Name {
     Name::from("/")
@@ -89,6 +90,7 @@ async fn accounts_and_virtual_hosts_are_there_after_a_restart() {
         description: "orders and mail".into(),
         tags: vec!["production".into(), "eu".into()],
         default_queue_type: Some("quorum".into()),
+        durability: Some(Durability::Os),
         limits: VhostLimits { max_connections: Some(10), max_queues: Some(-1) },
     };
     let password = PasswordDefinition { hash: "secret hash".into(), algorithm: "argon2id".into() };
@@ -113,6 +115,20 @@ async fn accounts_and_virtual_hosts_are_there_after_a_restart() {
     assert_eq!(recovered.users, [(user.clone(), account), robot]);
     assert_eq!(recovered.permissions, [(host.clone(), user.clone(), permission)]);
     assert_eq!(recovered.topic_permissions, [(host, user, exchange, topic)]);
+}
+
+#[test]
+fn a_virtual_host_of_before_there_was_durability_promises_what_the_server_does() {
+    let mut table = FieldTable::new();
+    table.insert("description", "old");
+    table.insert("tags", lepus_protocol::FieldValue::Array(Vec::new()));
+    let old = VhostDefinition { description: "old".into(), ..VhostDefinition::default() };
+    assert_eq!(VhostDefinition::decode(&definition::encode(&table)), Some(old));
+    table.insert("durability", "os");
+    let decoded = VhostDefinition::decode(&definition::encode(&table)).unwrap();
+    assert_eq!(decoded.durability, Some(Durability::Os));
+    table.insert("durability", "twice");
+    assert_eq!(VhostDefinition::decode(&definition::encode(&table)), None, "not understood, not ignored");
 }
 
 #[tokio::test]

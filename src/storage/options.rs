@@ -10,6 +10,21 @@ pub enum Durability {
     Os,
 }
 
+impl Durability {
+    /// Its name in definitions and settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fsync => "fsync",
+            Self::Os => "os",
+        }
+    }
+
+    /// The one of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Fsync, Self::Os].into_iter().find(|durability| durability.name() == name)
+    }
+}
+
 /// Who does the work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Driver {

@@ -210,6 +210,31 @@ async fn a_vhost_is_made_described_and_removed_with_its_connections() {
 }
 
 #[tokio::test]
+async fn a_vhost_keeps_its_durability_until_something_else_is_asked_for() {
+    let broker = Broker::start().await;
+    let durability = async || {
+        let vhost = broker.json("/vhosts/v").await;
+        (vhost["durability"].clone(), vhost["metadata"]["durability"].clone())
+    };
+    for (body, held, declared) in [
+        ("{}", json!("fsync"), json!(null)),
+        (r#"{"durability":"os"}"#, json!("os"), json!("os")),
+        (r#"{"description":"another"}"#, json!("os"), json!("os")),
+        (r#"{"durability":"fsync"}"#, json!("fsync"), json!("fsync")),
+        (r#"{"durability":null}"#, json!("fsync"), json!(null)),
+    ] {
+        assert!(broker.put("/vhosts/v", body).await.status < 300, "{body}");
+        assert_eq!(durability().await, (held, declared), "{body}");
+    }
+    for body in [r#"{"durability":"never"}"#, r#"{"durability":1}"#] {
+        assert_eq!(broker.put("/vhosts/v", body).await.status, 400, "{body}");
+    }
+    let (error, reason) = broker.put("/vhosts/v", r#"{"durability":"never"}"#).await.refusal();
+    assert_eq!(error, "bad_request");
+    assert!(reason.contains("durability 'never' is neither 'fsync' nor 'os'"), "{reason}");
+}
+
+#[tokio::test]
 async fn limits_are_set_listed_and_cleared() {
     let broker = Broker::start().await;
     for (route, owner, key) in [("vhost-limits", "%2F", "vhost"), ("user-limits", "guest", "user")] {

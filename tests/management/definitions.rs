@@ -43,8 +43,12 @@ async fn what_rabbitmq_exports_is_taken_over_and_the_rest_is_named() {
 async fn what_goes_out_comes_in_again() {
     let one = Broker::start().await;
     one.post("/definitions", RABBITMQ).await;
+    one.put("/vhosts/fast", r#"{"durability":"os"}"#).await;
     let out = one.json("/definitions").await;
     assert_eq!(out["rabbitmq_definition_format"], "cluster");
+    let promises: Vec<_> =
+        out["vhosts"].as_array().unwrap().iter().map(|vhost| &vhost["durability"]).collect();
+    assert_eq!(promises, [&json!(null), &json!("os"), &json!(null)]);
     let other = Broker::start().await;
     assert_eq!(other.post("/definitions", &out.to_string()).await.status, 204);
     let mut again = other.json("/definitions").await;

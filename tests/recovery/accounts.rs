@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lepus::app::App;
-use lepus::broker::{Broker, NewPassword, VhostDeclaration};
+use lepus::broker::{Broker, Durability, DurabilityDeclaration, NewPassword, VhostDeclaration};
 use lepus::config::Config;
 use lepus::metadata::{
     PasswordDefinition, PermissionDefinition, TopicPermissionDefinition, UserDefinition, VhostDefinition,
@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use crate::support::*;
 
-async fn start(dir: &Path) -> App {
+pub(crate) async fn start(dir: &Path) -> App {
     let config = Config {
         listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
         data_dir: Some(dir.to_owned()),
@@ -27,7 +27,7 @@ async fn start(dir: &Path) -> App {
 }
 
 /// Stops the broker, and waits until nothing of it is left in this process.
-async fn stop(app: App) {
+pub(crate) async fn stop(app: App) {
     let broker = Arc::downgrade(app.broker());
     app.shutdown().await;
     while broker.strong_count() > 0 {
@@ -90,6 +90,7 @@ async fn whatever_was_changed_is_on_disk_when_the_call_returns() {
         description: "orders".into(),
         tags: vec!["eu".into()],
         default_queue_type: Some("quorum".into()),
+        durability: DurabilityDeclaration::Is(Durability::Os),
     };
     broker.put_vhost(&shop, declaration).await.unwrap();
     expect_on_disk(&dir, broker).await;

@@ -13,6 +13,8 @@ use crate::support::Peer;
 pub(crate) struct Binary {
     child: Child,
     address: SocketAddr,
+    /// What it logged before it served.
+    pub(crate) greeting: Vec<String>,
     /// Reads the log, so that the broker never waits for it.
     log: Option<JoinHandle<Vec<String>>>,
 }
@@ -34,18 +36,19 @@ impl Binary {
     pub(crate) fn start_on(dir: &TempDir, more: impl FnOnce(&mut Command)) -> Self {
         let mut child = spawn(dir, more);
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
-        let mut address = None;
+        let (mut address, mut greeting) = (None, Vec::new());
         loop {
             let line = lines.next().expect("the broker ends before it serves");
             if let Some((_, rest)) = line.split_once("address=") {
                 address = rest.split_whitespace().next().unwrap().parse().ok();
             }
-            if line.contains("Server startup complete") {
+            greeting.push(line);
+            if greeting.last().is_some_and(|line| line.contains("Server startup complete")) {
                 break;
             }
         }
         let log = Some(std::thread::spawn(move || lines.collect()));
-        Self { child, address: address.unwrap(), log }
+        Self { child, address: address.unwrap(), greeting, log }
     }
 
     /// What a broker says that gives up on `dir`.

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use lepus::broker::{Durability, DurabilityDeclaration, VhostDeclaration};
+use lepus::name::Name;
 use tempfile::TempDir;
 use tokio::time::timeout;
 
+use crate::accounts::{start, stop};
 use crate::binary::Binary;
 use crate::faulty::FaultyDisk;
 use crate::support::*;
@@ -65,6 +68,40 @@ async fn with_durability_os_they_wait_for_the_write_alone_and_survive_a_kill() {
     let mut peer = broker.channel().await;
     peer.expect_get(1, "q", "one").await;
     peer.expect_get(1, "q", "two").await;
+}
+
+#[tokio::test]
+async fn what_a_virtual_host_says_of_durability_holds_after_a_restart_whatever_the_server_says() {
+    let Some(disk) = FaultyDisk::new() else { return };
+    for (of_vhost, of_server, line) in [
+        (Durability::Os, "fsync", "confirms in this virtual host wait for the operating system only"),
+        (Durability::Fsync, "os", "confirms in this virtual host wait for fsync"),
+    ] {
+        let dir = TempDir::new().unwrap();
+        let app = start(dir.path()).await;
+        let durability = DurabilityDeclaration::Is(of_vhost);
+        let declaration = VhostDeclaration { durability, ..VhostDeclaration::default() };
+        app.broker().put_vhost(&Name::from("/"), declaration).await.unwrap();
+        stop(app).await;
+
+        let broker = Binary::start_on(&dir, |command| {
+            disk.put_under(command);
+            command.args(["--durability", of_server]);
+        });
+        assert!(broker.greeting.iter().any(|said| said.contains(line)), "{:?}", broker.greeting);
+        let (mut publisher, _) = publishers(&broker).await;
+        disk.ask("stall-messages");
+        publisher.publish(1, persistent("one")).await;
+        if of_vhost == Durability::Fsync {
+            // It may miss what comes later; it never fails for nothing.
+            assert!(timeout(MOMENT, publisher.expect_frame()).await.is_err(), "answered too early");
+            disk.relent("stall-messages");
+            publisher.expect_confirm(1, 1).await;
+        } else {
+            publisher.expect_confirm(1, 1).await;
+            disk.relent("stall-messages");
+        }
+    }
 }
 
 #[tokio::test]

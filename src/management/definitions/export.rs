@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::broker::Vhost;
 use crate::broker::exchange::{Destination, Exchange};
+use crate::broker::{Durability, Vhost};
 use crate::exchange::Binding;
 use crate::management::api::Api;
 use crate::management::table::table_to_json;
@@ -124,6 +124,7 @@ fn vhost_view(vhost: &Vhost) -> Value {
         "description": definition.description,
         "tags": definition.tags,
         "default_queue_type": definition.default_queue_type,
+        "durability": definition.durability.map(Durability::name),
         "metadata": vhost_metadata(vhost),
     })
 }
@@ -134,6 +135,7 @@ fn vhost_metadata(vhost: &Vhost) -> Value {
         "description": definition.description,
         "tags": definition.tags,
         "default_queue_type": definition.default_queue_type,
+        "durability": definition.durability.map(Durability::name),
     })
 }
 

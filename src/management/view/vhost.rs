@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::stats::{Depths, MessageStats, OF_CHANNEL, Rate};
-use crate::broker::Vhost as CoreVhost;
+use crate::broker::{Durability, Vhost as CoreVhost};
 use crate::management::api::Api;
 use crate::management::rates::{Change, Depth};
 use crate::metrics::MessageTally;
@@ -17,6 +17,8 @@ pub(in crate::management) struct Vhost<'v> {
     description: String,
     tags: Vec<String>,
     default_queue_type: String,
+    /// What confirms promise, whoever has said so.
+    durability: &'static str,
     protected_from_deletion: bool,
     metadata: Metadata,
     tracing: bool,
@@ -35,6 +37,8 @@ struct Metadata {
     description: String,
     tags: Vec<String>,
     default_queue_type: String,
+    /// Only what was said of this virtual host.
+    durability: Option<&'static str>,
 }
 
 impl<'v> Vhost<'v> {
@@ -53,11 +57,13 @@ impl<'v> Vhost<'v> {
             description: definition.description.clone(),
             tags: definition.tags.clone(),
             default_queue_type: default_queue_type.clone(),
+            durability: vhost.durability().name(),
             protected_from_deletion: false,
             metadata: Metadata {
                 description: definition.description,
                 tags: definition.tags,
                 default_queue_type,
+                durability: definition.durability.map(Durability::name),
             },
             tracing: false,
             cluster_state: BTreeMap::from([(api.node.name.as_str(), "running")]),
