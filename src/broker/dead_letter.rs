@@ -3,6 +3,9 @@
 //!
 //! A queue reports what it dropped once its lock is released, from whatever thread that was; giving the message to the
 //! next queue may drop more. So each thread works off a list instead of going deeper with each hop.
+//!
+//! The log hears where a message goes before it hears that it has left, and of the latter only once the queue it goes
+//! to is defined on disk: a crash in between leaves it twice, never nowhere.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -32,8 +35,16 @@ const LETTERS_PER_MESSAGE_MAX: usize = 64;
 const LETTERS_MIN: usize = 8 * 1024;
 
 thread_local! {
-    /// Letters still to be carried; `None` while this thread carries none.
-    static CARRYING: RefCell<Option<VecDeque<Letter>>> = const { RefCell::new(None) };
+    /// What is still to be done, in order; `None` while this thread carries nothing.
+    static CARRYING: RefCell<Option<VecDeque<Errand>>> = const { RefCell::new(None) };
+}
+
+/// One thing to do.
+enum Errand {
+    /// A message is to be carried.
+    Carry(Letter),
+    /// The letters before this one are carried: the log may hear that what they were is gone.
+    Gone(Arc<Vhost>, Record),
 }
 
 /// A message on its way from the queue where it died.
@@ -46,27 +57,25 @@ struct Letter {
     now: Timestamp,
 }
 
-/// Carries what `queue` dropped to where the queue says. Without a target it is gone.
-pub(super) fn carry(vhost: &Arc<Vhost>, queue: &Queue, dropped: Vec<Dropped>, now: Timestamp) {
-    let Some(target) = queue.dead_letter_target() else { return };
+/// Carries what `queue` dropped to where the queue says, then records that it is `gone`. Without a target it is gone.
+pub(super) fn carry(
+    vhost: &Arc<Vhost>,
+    queue: &Queue,
+    dropped: Vec<Dropped>,
+    gone: Option<Record>,
+    now: Timestamp,
+) {
     let mut budget = LETTERS_MIN + LETTERS_PER_MESSAGE_MAX * dropped.len();
-    let letters = dropped.into_iter().filter_map(|Dropped { message, reason }| {
-        let message = match message {
-            Remains::Message(message) => message,
-            Remains::Stored(level, seq, home) => vhost.fetch(queue, level, seq, home)?,
-        };
-        let (from, target) = (queue.name.clone(), target.clone());
-        Some(Letter { vhost: Arc::clone(vhost), from, target, message, reason, now })
-    });
     // Read first: reading takes time, and this thread's list is borrowed below.
-    let letters: Vec<_> = letters.collect();
+    let mut errands = letters(vhost, queue, dropped, now);
+    errands.extend(gone.map(|record| Errand::Gone(Arc::clone(vhost), record)));
     let carrying = CARRYING.with_borrow_mut(|pending| match pending {
         Some(pending) => {
-            pending.extend(letters);
+            pending.extend(errands);
             true
         }
         None => {
-            *pending = Some(letters.into());
+            *pending = Some(errands.into());
             false
         }
     });
@@ -74,13 +83,55 @@ pub(super) fn carry(vhost: &Arc<Vhost>, queue: &Queue, dropped: Vec<Dropped>, no
         return;
     }
     let _done = Done;
-    while let Some(letter) = CARRYING.with_borrow_mut(|pending| pending.as_mut()?.pop_front()) {
-        if budget == 0 {
-            tracing::warn!(queue = %letter.from, "too many dead letters follow from one another, the rest is dropped");
-            return;
+    let mut reached = Reached::default();
+    while let Some(errand) = CARRYING.with_borrow_mut(|pending| pending.as_mut()?.pop_front()) {
+        match errand {
+            Errand::Carry(letter) if budget > 0 => {
+                budget -= 1;
+                reached.add(letter.deliver());
+                if budget == 0 {
+                    tracing::warn!("too many dead letters follow from one another, the rest is dropped");
+                }
+            }
+            Errand::Carry(_) => {}
+            Errand::Gone(vhost, record) => std::mem::take(&mut reached).settle(&vhost, record),
         }
-        budget -= 1;
-        letter.deliver();
+    }
+}
+
+/// The letters that follow from what `queue` dropped.
+fn letters(vhost: &Arc<Vhost>, queue: &Queue, dropped: Vec<Dropped>, now: Timestamp) -> Vec<Errand> {
+    let Some(target) = queue.dead_letter_target() else { return Vec::new() };
+    let letter = |Dropped { message, reason }| {
+        let message = match message {
+            Remains::Message(message) => message,
+            Remains::Stored(level, seq, home) => vhost.fetch(queue, level, seq, home)?,
+        };
+        let (from, target) = (queue.name.clone(), target.clone());
+        Some(Errand::Carry(Letter { vhost: Arc::clone(vhost), from, target, message, reason, now }))
+    };
+    dropped.into_iter().filter_map(letter).collect()
+}
+
+/// Where the letters went that were carried since the log last heard that something is gone.
+#[derive(Default)]
+struct Reached {
+    /// To a queue, and its definition is not on disk yet.
+    is_undefined: bool,
+}
+
+impl Reached {
+    fn add(&mut self, is_undefined: bool) {
+        self.is_undefined |= is_undefined;
+    }
+
+    /// Records that what was carried is gone.
+    fn settle(self, vhost: &Vhost, record: Record) {
+        if self.is_undefined {
+            vhost.journal().record_held(record);
+        } else {
+            vhost.journal().record(record);
+        }
     }
 }
 
@@ -94,17 +145,18 @@ impl Drop for Done {
 }
 
 impl Letter {
-    fn deliver(self) {
+    /// Gives it to the queues that it is for. Returns whether it is to be kept in one whose definition is not on disk.
+    fn deliver(self) -> bool {
         let Some(exchange) = self.vhost.exchange(self.target.exchange.as_str()) else {
             tracing::debug!(queue = %self.from, exchange = %self.target.exchange, "no dead-letter exchange");
-            return;
+            return false;
         };
         let message = &self.message;
-        let Ok(properties) = Properties::parse(message.properties()) else { return };
+        let Ok(properties) = Properties::parse(message.properties()) else { return false };
         let mut headers = properties.headers.and_then(|raw| FieldTable::parse(raw).ok()).unwrap_or_default();
         if self.is_worn_out(&headers) {
             tracing::debug!(queue = %self.from, deaths = DEATHS_MAX, "a message has died too often");
-            return;
+            return false;
         }
         let keys = routing_keys(message, &headers);
         self.record_death(&mut headers, &properties, &keys);
@@ -122,13 +174,14 @@ impl Letter {
         let passage = route(&self.vhost, &exchange, &letter, extra_keys, self.now, &mut routes);
         routes.retain(|queue| !self.is_cycle(&queue.name, &deaths));
         let reached = !routes.is_empty();
-        let Given { refused, placements, .. } = give(&mut routes, &letter, self.now);
+        let Given { refused, placements, awaited } = give(&mut routes, &letter, self.now);
         if refused || !reached {
             passage.forget();
         }
         if !placements.is_empty() {
             self.vhost.journal().record(Record::Publish(placements, letter));
         }
+        awaited.iter().any(|queue| self.vhost.undefined(queue).is_some())
     }
 
     /// Whether it has died in so many ways that a cycle could not be told.
@@ -234,4 +287,109 @@ fn deaths(headers: &FieldTable) -> Vec<FieldTable> {
 
 fn text<'t>(table: &'t FieldTable, key: &str) -> Option<&'t str> {
     table.get(key).and_then(FieldValue::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::broker::alarm::Alarms;
+    use crate::broker::foundation::Foundation;
+    use crate::broker::journal::{Durability, Journal, LogPosition, MessageLog};
+    use crate::broker::timers::Timers;
+    use crate::clock::Clock;
+    use crate::metadata::VhostDefinition;
+    use crate::queue::{QueueArguments, QueueOptions};
+
+    /// What the log is told of queues and seqs, in order.
+    #[derive(Debug, Default)]
+    struct Told(Mutex<Vec<String>>);
+
+    impl MessageLog for Told {
+        fn append(&self, records: &[Record], _: bool, _: Durability) -> LogPosition {
+            let mut told = self.0.lock();
+            for record in records {
+                match record {
+                    Record::Publish(placements, _) => {
+                        told.extend(
+                            placements.iter().map(|at| format!("{} gets {}", at.queue.get(), at.seq.get())),
+                        );
+                    }
+                    Record::Gone(queue, runs) => {
+                        told.extend(
+                            runs.iter().map(|run| format!("{} loses {}", queue.get(), run.last.get())),
+                        );
+                    }
+                    Record::Delivered(..) | Record::QueueDeleted(..) => {}
+                }
+            }
+            LogPosition(told.len() as u64)
+        }
+
+        fn durable(&self) -> LogPosition {
+            LogPosition(0)
+        }
+
+        fn written(&self) -> LogPosition {
+            LogPosition(0)
+        }
+
+        fn is_tight(&self) -> bool {
+            false
+        }
+
+        fn close(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// A queue that keeps one message and sends the others on.
+    fn narrow(vhost: &Vhost, name: &str, next: &str) -> Arc<Queue> {
+        let mut arguments = FieldTable::new();
+        arguments.insert("x-max-length", 1);
+        arguments.insert("x-dead-letter-exchange", "");
+        arguments.insert("x-dead-letter-routing-key", next);
+        let arguments = QueueArguments::parse(arguments).unwrap();
+        let options = QueueOptions { durable: true, auto_delete: false, exclusive_to: None, arguments };
+        vhost.add_queue(&mut vhost.topology(), Name::from(name), options, Timestamp::default())
+    }
+
+    #[test]
+    fn the_log_hears_where_a_message_goes_before_it_hears_that_it_left_over_any_number_of_hops() {
+        let told = Arc::new(Told::default());
+        let journal = Arc::new(Journal::new(Some(Arc::<Told>::clone(&told))));
+        let (timers, alarms) = (Arc::new(Timers::new(Clock::start())), Arc::new(Alarms::new(u64::MAX)));
+        let foundation = Foundation { journal, ..Foundation::new(timers, alarms) };
+        let vhost = Vhost::new(Name::from("/"), VhostDefinition::default(), foundation);
+        let first = narrow(&vhost, "first", "second");
+        let [first_id, second, third] = [
+            first.id.get(),
+            narrow(&vhost, "second", "third").id.get(),
+            narrow(&vhost, "third", "nowhere").id.get(),
+        ];
+        let envelope = Envelope {
+            exchange: b"",
+            routing_key: b"first",
+            properties: &[0, 0],
+            persistent: true,
+            priority: 0,
+            ttl_ms: None,
+            dead_letter: false,
+        };
+        for _ in 0..3 {
+            give(&mut vec![Arc::clone(&first)], &Message::new(&envelope, b"body"), Timestamp::default());
+        }
+        let expected = [
+            format!("{second} gets 1"),
+            format!("{first_id} loses 1"),
+            format!("{second} gets 2"),
+            format!("{first_id} loses 2"),
+            format!("{third} gets 1"),
+            format!("{second} loses 1"),
+        ];
+        assert_eq!(*told.0.lock(), expected);
+    }
 }

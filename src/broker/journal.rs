@@ -7,6 +7,10 @@
 //! ```
 //!
 //! Whatever one read of a connection leads to becomes one append. Without a batch a record is appended by itself.
+//!
+//! Definitions are written by another thread than messages. What may not be in the log before they are on disk is held
+//! back until then: that a message has gone to a queue that a crash would take away, and transactions with such a
+//! queue.
 //! Each virtual host has a journal of its own, for the hosts may differ in what durable means to them; the log is one.
 
 use std::cell::RefCell;
@@ -21,6 +25,7 @@ use tokio::sync::Notify;
 
 use crate::id::EntityId;
 use crate::message::Message;
+use crate::metadata::{Definitions, Position};
 use crate::queue::{Departed, Placement, Seq};
 
 pub use crate::storage::{Durability, LogPosition};
@@ -66,9 +71,19 @@ pub trait OnDurable: Send + Sync {
     fn on_durable(&self, position: LogPosition);
 }
 
+/// What was recorded since a batch began.
+#[derive(Debug, Default)]
+struct Batch {
+    records: Vec<Record>,
+    /// For the log once the definitions recorded by then are on disk.
+    held: Vec<Record>,
+    /// So is all of it, if it is a transaction.
+    is_held: bool,
+}
+
 thread_local! {
-    /// Records of the batch that this thread works on; `None` between batches.
-    static BATCH: RefCell<Option<Vec<Record>>> = const { RefCell::new(None) };
+    /// The batch that this thread works on; `None` between batches.
+    static BATCH: RefCell<Option<Batch>> = const { RefCell::new(None) };
 }
 
 /// The way to the log; without a log nothing is kept.
@@ -82,6 +97,8 @@ pub struct Journal {
     is_os: AtomicBool,
     /// Those who are told what this one is told.
     branches: Mutex<Vec<Weak<Self>>>,
+    /// What is held back waits for these.
+    definitions: Weak<Definitions>,
 }
 
 /// Who waits, by position, then in order of arrival.
@@ -97,9 +114,16 @@ impl Journal {
         Self { log, ..Self::default() }
     }
 
+    /// The same, where what is held back waits for `definitions`.
+    #[must_use]
+    pub fn behind(self, definitions: &Arc<Definitions>) -> Self {
+        Self { definitions: Arc::downgrade(definitions), ..self }
+    }
+
     /// A journal on the same log, told of its progress by this one, with a durability of its own.
     pub fn branch(&self, durability: Durability) -> Arc<Self> {
-        let branch = Self { log: self.log.clone(), last: Arc::clone(&self.last), ..Self::default() };
+        let (last, definitions) = (Arc::clone(&self.last), Weak::clone(&self.definitions));
+        let branch = Self { log: self.log.clone(), last, definitions, ..Self::default() };
         branch.set_durability(durability);
         let branch = Arc::new(branch);
         let mut branches = self.branches.lock();
@@ -126,42 +150,87 @@ impl Journal {
     /// Records something: with this thread's batch, or by itself.
     pub fn record(&self, record: Record) {
         let Some(log) = &self.log else { return };
-        let mut alone = Some(record);
-        BATCH.with_borrow_mut(|batch| {
-            if let Some(batch) = batch {
-                batch.extend(alone.take());
-            }
-        });
-        if let Some(record) = alone {
+        if let Some(record) = in_batch(record, |batch| &mut batch.records) {
             self.append(log, &[record], false);
         }
     }
 
-    /// Appends what `work` records as one batch. The position covers it; `None` if there was nothing.
+    /// As [`Self::record`], and it reaches the log once all definitions recorded by now are on disk.
+    pub fn record_held(&self, record: Record) {
+        let Some(log) = &self.log else { return };
+        if let Some(record) = in_batch(record, |batch| &mut batch.held) {
+            let _nobody_waits = self.append_held(log, vec![record], false, |_| ());
+        }
+    }
+
+    /// The transaction that this thread works on reaches the log once all definitions recorded by now are on disk.
+    pub fn hold(&self) {
+        BATCH.with_borrow_mut(|batch| {
+            if let Some(batch) = batch {
+                batch.is_held = true;
+            }
+        });
+    }
+
+    /// Appends what `work` records as one batch. The position covers it but for what is held back; `None` if there was
+    /// nothing.
     pub fn batch<R>(&self, work: impl FnOnce() -> R) -> (R, Option<LogPosition>) {
-        self.gather(work, false)
+        let Some(log) = &self.log else { return (work(), None) };
+        let (result, Batch { records, held, .. }) = gather(work);
+        let position = (!records.is_empty()).then(|| self.append(log, &records, false));
+        if !held.is_empty() {
+            let _nobody_waits = self.append_held(log, held, false, |_| ());
+        }
+        (result, position)
     }
 
     /// As [`Self::batch`], and after a crash all of it holds or none. Inside a batch it is appended on its own, before
-    /// the rest of the batch.
-    pub fn atomically<R>(&self, work: impl FnOnce() -> R) -> (R, Option<LogPosition>) {
-        self.gather(work, true)
-    }
-
-    fn gather<R>(&self, work: impl FnOnce() -> R, atomic: bool) -> (R, Option<LogPosition>) {
+    /// the rest of the batch. `then` is told where it ends: before this returns, or, if it is held back, before the
+    /// definitions are durable up to the position that is returned.
+    pub fn atomically<R>(
+        &self,
+        work: impl FnOnce() -> R,
+        then: impl FnOnce(LogPosition) + Send + 'static,
+    ) -> (R, Option<Position>) {
         let Some(log) = &self.log else { return (work(), None) };
-        let outer = Outer(BATCH.replace(Some(Vec::new())));
-        let result = work();
-        let records = BATCH.take().unwrap_or_default();
-        drop(outer);
-        let position = (!records.is_empty()).then(|| self.append(log, &records, atomic));
-        (result, position)
+        let (result, Batch { mut records, mut held, is_held }) = gather(work);
+        let is_held = is_held || !held.is_empty();
+        records.append(&mut held);
+        if records.is_empty() {
+            return (result, None);
+        }
+        if is_held {
+            return (result, self.append_held(log, records, true, then));
+        }
+        then(self.append(log, &records, true));
+        (result, None)
     }
 
     fn append(&self, log: &Arc<dyn MessageLog>, records: &[Record], atomic: bool) -> LogPosition {
         let position = log.append(records, atomic, self.durability());
         self.last.fetch_max(position.0, Ordering::Relaxed);
         position
+    }
+
+    /// Appends once the definitions are on disk, and calls `then`: before they are durable up to the position that is
+    /// returned.
+    fn append_held(
+        &self,
+        log: &Arc<dyn MessageLog>,
+        records: Vec<Record>,
+        atomic: bool,
+        then: impl FnOnce(LogPosition) + Send + 'static,
+    ) -> Option<Position> {
+        let Some(definitions) = self.definitions.upgrade() else {
+            then(self.append(log, &records, atomic));
+            return None;
+        };
+        let (log, last, durability) = (Arc::clone(log), Arc::clone(&self.last), self.durability());
+        Some(definitions.then(move || {
+            let position = log.append(&records, atomic, durability);
+            last.fetch_max(position.0, Ordering::Relaxed);
+            then(position);
+        }))
     }
 
     /// Waits until everything appended so far is durable.
@@ -260,8 +329,28 @@ impl OnDurable for Signal {
     }
 }
 
+/// Adds a record to this thread's batch; returned if there is none.
+fn in_batch(record: Record, part: fn(&mut Batch) -> &mut Vec<Record>) -> Option<Record> {
+    BATCH.with_borrow_mut(|batch| match batch {
+        Some(batch) => {
+            part(batch).push(record);
+            None
+        }
+        None => Some(record),
+    })
+}
+
+/// What `work` records.
+fn gather<R>(work: impl FnOnce() -> R) -> (R, Batch) {
+    let outer = Outer(BATCH.replace(Some(Batch::default())));
+    let result = work();
+    let batch = BATCH.take().unwrap_or_default();
+    drop(outer);
+    (result, batch)
+}
+
 /// The batch that was under way before, put back whatever happens to the inner one.
-struct Outer(Option<Vec<Record>>);
+struct Outer(Option<Batch>);
 
 impl Drop for Outer {
     fn drop(&mut self) {
@@ -334,16 +423,47 @@ mod tests {
         let (log, journal) = journal();
         let ((), position) = journal.batch(|| {
             journal.record(gone());
-            let ((), inner) = journal.atomically(|| {
+            let told = Arc::new(AtomicU64::new(0));
+            let tell = Arc::clone(&told);
+            let transaction = || {
                 journal.record(gone());
                 journal.record(gone());
-            });
-            assert_eq!(inner, Some(LogPosition(1)));
+            };
+            let ((), held) = journal.atomically(transaction, move |at| tell.store(at.0, Ordering::Relaxed));
+            assert_eq!((held, told.load(Ordering::Relaxed)), (None, 1));
             journal.record(gone());
         });
         assert_eq!(position, Some(LogPosition(2)));
         journal.record(gone());
         assert_eq!(*log.appends.lock(), [(2, true), (2, false), (1, false)]);
+    }
+
+    #[tokio::test]
+    async fn what_is_held_follows_the_rest_of_its_batch_and_holds_a_transaction_whole() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let definitions = Arc::new(Definitions::create(dir.path()).unwrap().0);
+        let (log, journal) = journal();
+        let journal = journal.behind(&definitions);
+        let (_, position) = journal.batch(|| {
+            journal.record_held(gone());
+            journal.record(gone());
+            journal.record(gone());
+        });
+        assert_eq!(position, Some(LogPosition(1)));
+        definitions.flush().await;
+        assert_eq!(*log.appends.lock(), [(2, false), (1, false)]);
+        let told = Arc::new(AtomicU64::new(0));
+        let tell = Arc::clone(&told);
+        let ((), held) = journal.atomically(
+            || {
+                journal.record(gone());
+                journal.hold();
+                journal.record(gone());
+            },
+            move |at| tell.store(at.0, Ordering::Relaxed),
+        );
+        definitions.durable(held.unwrap()).await;
+        assert_eq!((told.load(Ordering::Relaxed), log.appends.lock().last().copied()), (3, Some((2, true))));
     }
 
     #[test]

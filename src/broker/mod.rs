@@ -141,13 +141,15 @@ impl Broker {
         };
         let DataDir { definitions, mut defined, store, stored, after_crash, spill, durability } = data;
         let log = Arc::new(StoreLog::new(store));
-        let journal = Arc::new(Journal::new(Some(Arc::<StoreLog>::clone(&log))));
+        let definitions = Arc::new(definitions);
+        let journal = Journal::new(Some(Arc::<StoreLog>::clone(&log))).behind(&definitions);
+        let journal = Arc::new(journal);
         log.watch(&journal, Arc::clone(&alarms));
         let (pages, told, octets) = (Arc::clone(&log), Arc::clone(&alarms), memory.messages);
         let pager = Arc::new(Pager::new(pages, spill, Arc::clone(&journal), told, clock, octets));
         definitions.record_all(first.begin(&mut defined)?);
         let foundation = Foundation {
-            definitions: Some(Arc::new(definitions)),
+            definitions: Some(definitions),
             journal,
             durability,
             pager: Some(Arc::clone(&pager)),

@@ -6,10 +6,12 @@ use super::exchange::Exchange;
 use super::journal::Record;
 use super::route::{Passage, Routes, route};
 use super::session::Session;
+use super::vhost::Vhost;
 use crate::auth::{Access, TopicGrant};
 use crate::clock::Timestamp;
 use crate::exception::ChannelException;
 use crate::message::Message;
+use crate::metadata::Position;
 use crate::name::Name;
 use crate::queue::{Enqueued, Placement, Queue};
 
@@ -79,10 +81,23 @@ impl Session {
         if !placements.is_empty() {
             self.vhost.journal().record(Record::Publish(placements, message.clone()));
         }
-        for queue in awaited {
-            self.answer_after_definition(&queue);
+        for position in awaited.iter().filter_map(|queue| self.vhost.undefined(queue)) {
+            self.answer_after_change(position);
+            self.vhost.journal().hold();
         }
         Accepted(!refused)
+    }
+}
+
+impl Vhost {
+    /// The change by which the queue was declared, while that is not on disk.
+    pub(super) fn undefined(&self, queue: &Queue) -> Option<Position> {
+        let position = queue.definition.get()?;
+        if self.definitions().is_some_and(|definitions| !definitions.is_durable(position)) {
+            return Some(position);
+        }
+        queue.definition.clear();
+        None
     }
 }
 

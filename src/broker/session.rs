@@ -41,8 +41,9 @@ pub struct Session {
     seat: Option<Seat>,
     /// The last durable change that an answer of this session depends on.
     awaited: Mutex<Position>,
-    /// The last place in the log that an answer of this session depends on.
-    awaited_log: Mutex<LogPosition>,
+    /// The last place in the log that an answer of this session depends on, once it is known: a transaction may be held
+    /// back from the log.
+    awaited_log: Arc<Mutex<LogPosition>>,
 }
 
 impl Session {
@@ -62,7 +63,7 @@ impl Session {
             is_own: false,
             seat,
             awaited: Mutex::default(),
-            awaited_log: Mutex::default(),
+            awaited_log: Arc::default(),
         }
     }
 
@@ -157,17 +158,14 @@ impl Session {
         self.answer_after_change(topology.last_change());
     }
 
-    /// What is said of this queue, or of messages in it, holds only once its definition is on disk.
+    /// What is said of this queue holds only once its definition is on disk.
     pub(super) fn answer_after_definition(&self, queue: &Queue) {
-        let Some(position) = queue.definition.get() else { return };
-        if self.vhost.definitions().is_some_and(|definitions| !definitions.is_durable(position)) {
+        if let Some(position) = self.vhost.undefined(queue) {
             self.answer_after_change(position);
-        } else {
-            queue.definition.clear();
         }
     }
 
-    fn answer_after_change(&self, position: Position) {
+    pub(super) fn answer_after_change(&self, position: Position) {
         let mut awaited = self.awaited.lock();
         *awaited = position.max(*awaited);
     }
@@ -191,10 +189,12 @@ impl Session {
 
     /// Carries out a transaction: after a crash all of it holds or none. Its answer must wait for the log.
     pub fn transact<R>(&self, work: impl FnOnce() -> R) -> R {
-        let (result, position) = self.journal().atomically(work);
-        if let Some(position) = position {
-            *self.awaited_log.lock() = position;
-        }
+        let awaited = Arc::clone(&self.awaited_log);
+        let (result, held) = self.journal().atomically(work, move |position| {
+            let mut awaited = awaited.lock();
+            *awaited = position.max(*awaited);
+        });
+        held.into_iter().for_each(|position| self.answer_after_change(position));
         result
     }
 
@@ -205,11 +205,12 @@ impl Session {
 
     /// Waits until answers may go out.
     pub async fn durable(&self) {
-        let logged = *self.awaited_log.lock();
-        self.journal().durable(logged).await;
+        // Definitions first: what was held back for them is in the log then.
         if let (Some(definitions), Some(position)) = (self.vhost.definitions(), self.undurable()) {
             definitions.durable(position).await;
         }
+        let logged = *self.awaited_log.lock();
+        self.journal().durable(logged).await;
     }
 
     /// Checks a permission on a queue.

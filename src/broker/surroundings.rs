@@ -25,22 +25,20 @@ impl Host for Surroundings {
         self.timers.arm(at, Weak::clone(&self.vhost), queue.name.clone(), queue.id);
     }
 
-    fn dropped(&self, queue: &Queue, dropped: Vec<Dropped>, now: Timestamp) {
-        if let Some(vhost) = self.vhost.upgrade() {
-            dead_letter::carry(&vhost, queue, dropped, now);
-        }
-    }
-
     fn delivered(&self, queue: &Queue, level: u8, seq: Seq) {
         self.journal.record(Record::Delivered(queue.id, level, seq));
     }
 
-    fn gone(&self, queue: &Queue, departures: &Departures) {
-        if self.journal.is_kept() && !departures.logged.is_empty() {
-            self.journal.record(Record::Gone(queue.id, departures.logged.clone()));
+    fn left(&self, queue: &Queue, dropped: Vec<Dropped>, gone: Departures, now: Timestamp) {
+        let is_logged = self.journal.is_kept() && !gone.logged.is_empty();
+        let record = is_logged.then(|| Record::Gone(queue.id, gone.logged.clone()));
+        match self.vhost.upgrade() {
+            Some(vhost) if !dropped.is_empty() => dead_letter::carry(&vhost, queue, dropped, record, now),
+            _ => record.into_iter().for_each(|record| self.journal.record(record)),
         }
+        // What was to be carried has been read by now.
         if let Some(pager) = &self.pager {
-            pager.forget(queue.id, departures);
+            pager.forget(queue.id, &gone);
         }
     }
 

@@ -146,9 +146,8 @@ mod tests {
 
     impl Host for Nobody {
         fn arm(&self, _: &Arc<Queue>, _: Timestamp) {}
-        fn dropped(&self, _: &Queue, _: Vec<Dropped>, _: Timestamp) {}
         fn delivered(&self, _: &Queue, _: u8, _: Seq) {}
-        fn gone(&self, _: &Queue, _: &Departures) {}
+        fn left(&self, _: &Queue, _: Vec<Dropped>, _: Departures, _: Timestamp) {}
         fn account(&self, _: &Arc<Queue>, _: i64) {}
         fn page_in(&self, _: &Arc<Queue>) {}
     }

@@ -137,15 +137,21 @@ impl Definitions {
         self.push([change], Some(Box::new(then)))
     }
 
+    /// `then` is called once all changes recorded so far are on disk, and before anybody goes on who waits for the
+    /// position that is returned. It must not block: what is recorded next waits for it.
+    pub fn then(&self, then: impl FnOnce() + Send + 'static) -> Position {
+        self.push([], Some(Box::new(then)))
+    }
+
     fn push(&self, changes: impl IntoIterator<Item = Change>, then: Option<Then>) -> Position {
         let mut pending = self.shared.pending.lock();
         while pending.changes.len() >= CHANGES_WAITING_MAX {
             self.shared.written.wait(&mut pending);
         }
-        let before = pending.changes.len();
+        let before = pending.len();
         pending.changes.extend(changes);
         pending.then.extend(then);
-        if pending.changes.len() > before {
+        if pending.len() > before {
             pending.position.0 += 1;
         }
         let position = pending.position;
@@ -187,7 +193,8 @@ impl Drop for Definitions {
 fn write_changes(store: &Store, shared: &Shared, announce: &watch::Sender<Position>) {
     while let Some(Group { changes, then, position }) = shared.next() {
         shared.written.notify_all();
-        if let Err(error) = store.write(&changes) {
+        let written = if changes.is_empty() { Ok(()) } else { store.write(&changes) };
+        if let Err(error) = written {
             // What follows a failed write is unknown, so that nothing may be answered any more.
             tracing::error!(%error, "cannot write definitions, stopping at once");
             std::process::abort();
@@ -198,10 +205,10 @@ fn write_changes(store: &Store, shared: &Shared, announce: &watch::Sender<Positi
 }
 
 impl Shared {
-    /// Waits for changes and takes them all; `None` at the end.
+    /// Waits for changes, and what follows them, and takes them all; `None` at the end.
     fn next(&self) -> Option<Group> {
         let mut pending = self.pending.lock();
-        while pending.changes.is_empty() {
+        while pending.len() == 0 {
             if pending.stopping {
                 return None;
             }
@@ -209,6 +216,12 @@ impl Shared {
         }
         let changes = std::mem::take(&mut pending.changes);
         Some(Group { changes, then: std::mem::take(&mut pending.then), position: pending.position })
+    }
+}
+
+impl Pending {
+    fn len(&self) -> usize {
+        self.changes.len() + self.then.len()
     }
 }
 

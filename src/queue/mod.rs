@@ -384,12 +384,8 @@ impl Queue {
         for (level, seq) in after.effects.delivered {
             self.host.delivered(self, level, seq);
         }
-        // First where it goes, then that it went: a crash in between leaves it twice, never nowhere.
-        if !after.effects.dropped.is_empty() {
-            self.host.dropped(self, after.effects.dropped, now);
-        }
-        if !after.effects.gone.is_empty() {
-            self.host.gone(self, &after.effects.gone);
+        if !after.effects.dropped.is_empty() || !after.effects.gone.is_empty() {
+            self.host.left(self, after.effects.dropped, after.effects.gone, now);
         }
     }
 

@@ -41,14 +41,12 @@ pub trait Host: Send + Sync {
     /// Asks for [`Queue::tick`] at `at` or soon after.
     fn arm(&self, queue: &Arc<Queue>, at: Timestamp);
 
-    /// Messages left the queue without being settled by a consumer.
-    fn dropped(&self, queue: &Queue, dropped: Vec<Dropped>, now: Timestamp);
-
     /// Logged messages of a level up to `seq` may have been given to a consumer.
     fn delivered(&self, queue: &Queue, level: u8, seq: Seq);
 
-    /// Stored messages have left the queue.
-    fn gone(&self, queue: &Queue, departures: &Departures);
+    /// Messages have left the queue: `dropped` without being settled by a consumer, and all that were stored.
+    /// Whatever becomes of the former must be on disk before it is there that they are gone.
+    fn left(&self, queue: &Queue, dropped: Vec<Dropped>, gone: Departures, now: Timestamp);
 
     /// The queue's share of memory has changed by so many octets.
     fn account(&self, queue: &Arc<Queue>, octets: i64);

@@ -123,3 +123,78 @@ async fn a_confirm_waits_for_the_definition_of_the_queue() {
     publisher.expect_confirm(2, 2).await;
     disk.relent("hold-meta");
 }
+
+/// A queue whose dead letters go to q, with one message; q is declared and its definition held back; then `bury` sends
+/// the message there.
+async fn buried(disk: &FaultyDisk, dir: &TempDir, bury: impl AsyncFnOnce(&mut Peer)) -> (Binary, Peer) {
+    let broker = Binary::start_on(dir, |command| disk.put_under(command));
+    let mut declarer = broker.channel().await;
+    declarer.call(1, declare("settled").flag("durable")).await;
+    let source = declare("source").flag("durable").arg("x-dead-letter-exchange", "");
+    declarer.call(1, source.arg("x-dead-letter-routing-key", "q")).await;
+    let mut mortician = broker.channel().await;
+    confirmed(&mut mortician, 1, "source", "kept").await;
+    disk.ask("hold-meta");
+    declarer.send(1, declare("q").flag("durable")).await;
+    until(&mut broker.channel().await, "q", true).await;
+    bury(&mut mortician).await;
+    // Nobody else waits: what the log was told by now is on disk with this.
+    confirmed(&mut broker.channel().await, 1, "settled", "meanwhile").await;
+    (broker, declarer)
+}
+
+/// Rejects the message of the source.
+async fn reject_it(peer: &mut Peer) {
+    peer.open(2).await;
+    peer.expect_get(2, "source", "kept").await;
+    peer.send(2, reject(1)).await;
+    // Its answer comes after the rejection was carried out.
+    peer.call(2, passive("source")).await;
+}
+
+#[tokio::test]
+async fn a_dead_letter_is_kept_where_it_was_until_the_queue_it_goes_to_is_defined() {
+    let Some(disk) = FaultyDisk::new() else { return };
+    let dir = TempDir::new().unwrap();
+    let (broker, _declarer) = buried(&disk, &dir, reject_it).await;
+    broker.kill();
+    disk.relent("hold-meta");
+    let broker = Binary::start(&dir);
+    broker.channel().await.expect_get(1, "source", "kept").await;
+}
+
+#[tokio::test]
+async fn and_is_gone_from_there_afterwards() {
+    let Some(disk) = FaultyDisk::new() else { return };
+    let dir = TempDir::new().unwrap();
+    let (broker, mut declarer) = buried(&disk, &dir, reject_it).await;
+    disk.relent("hold-meta");
+    declarer.expect(1, "queue.declare-ok").await;
+    confirmed(&mut declarer, 1, "settled", "afterwards").await;
+    broker.kill();
+    let broker = Binary::start(&dir);
+    let mut peer = broker.channel().await;
+    peer.expect_empty(1, "source").await;
+    peer.expect_get(1, "q", "kept").await;
+}
+
+#[tokio::test]
+async fn a_transaction_with_a_queue_that_is_not_defined_holds_as_a_whole_or_not_at_all() {
+    let Some(disk) = FaultyDisk::new() else { return };
+    let dir = TempDir::new().unwrap();
+    let (broker, _declarer) = buried(&disk, &dir, async |peer| {
+        peer.open(2).await;
+        peer.call(2, tx_select()).await;
+        peer.expect_get(2, "source", "kept").await;
+        peer.send(2, ack(1)).await;
+        peer.publish(2, persistent("q", "moved")).await;
+        peer.send(2, commit()).await;
+        // It may miss what comes later; it never fails for nothing.
+        assert!(timeout(MOMENT, peer.expect_frame()).await.is_err(), "answered too early");
+    })
+    .await;
+    broker.kill();
+    disk.relent("hold-meta");
+    let broker = Binary::start(&dir);
+    broker.channel().await.expect_get(1, "source", "kept").await;
+}
