@@ -33,7 +33,7 @@ pub(super) struct Checkpoint {
     pub(super) log_start: u64,
     pub(super) next_segment: u64,
     pub(super) epoch: u32,
-    /// Queues deleted since the store was opened.
+    /// Queues that are gone and that the log may name.
     pub(super) deleted: SeqSet,
     pub(super) queues: Vec<(u64, QueueState)>,
 }
@@ -47,7 +47,7 @@ pub(super) fn encode(index: &Index, store: u64, epoch: u32) -> Vec<u8> {
     out.put_u64(index.log_start());
     out.put_u64(index.next_segment);
     out.put_u32(epoch);
-    index.deleted.encode(&mut out);
+    index.deleted.all().encode(&mut out);
     out.put_u32(len32(index.queues.len()));
     for (&id, state) in &index.queues {
         encode_queue(id, state, &mut out);

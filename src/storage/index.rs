@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
+use super::deleted::Deleted;
 use super::extents::Extents;
 use super::log::assemble::Place;
 use super::log::block::FILE_HEAD;
@@ -55,8 +56,8 @@ impl SlotState {
 #[derive(Debug, Default)]
 pub(super) struct Index {
     pub(super) queues: HashMap<u64, QueueState, ahash::RandomState>,
-    /// Queues deleted since the store was opened: late publishes find them here.
-    pub(super) deleted: SeqSet,
+    /// Queues that are gone: late publishes find them here.
+    pub(super) deleted: Deleted,
     pub(super) slots: BTreeMap<u32, SlotState>,
     /// Slots in use, oldest first.
     pub(super) order: VecDeque<u32>,
@@ -210,7 +211,7 @@ impl Index {
 
     fn queue(&mut self, queue: u64, admit: &dyn Fn(u64) -> bool) -> Option<&mut QueueState> {
         if !self.queues.contains_key(&queue) {
-            if self.deleted.contains(queue) || !admit(queue) {
+            if self.deleted.meets(queue) || !admit(queue) {
                 return None;
             }
             self.queues.insert(queue, QueueState { next_seq: 1, ..QueueState::default() });
@@ -234,6 +235,7 @@ impl Index {
         self.order.retain(|&number| number != slot);
         self.retired.push(slot);
         self.queues.values_mut().for_each(|state| state.extents.drop_slot(slot));
+        self.deleted.age(self.log_start(), self.applied);
     }
 
     /// Takes a written segment in: a new one, or one that has grown.

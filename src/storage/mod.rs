@@ -25,6 +25,7 @@ mod salvage;
 mod upgrade;
 
 mod checkpoint;
+mod deleted;
 mod extents;
 mod index;
 mod log;

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::checkpoint::{self, Checkpoint};
+use super::deleted::Deleted;
 use super::env::{Env, OpenMode};
 use super::error::{Doing, StoreError};
 use super::index::{Effect, Index, QueueState, SlotState};
@@ -86,7 +87,7 @@ impl Load<'_> {
         let mut index = Self::index_of(&checkpoint);
         let last = checkpoint.lsn;
         let start = checkpoint.log_start.max(1);
-        index.deleted = checkpoint.deleted;
+        index.deleted = Deleted::of(checkpoint.deleted);
         self.take_queues(&mut index, checkpoint.queues);
         if self.damage == Damage::Skip && last < newest {
             salvage::adopt(self, &mut index, store_id)?;
@@ -102,7 +103,7 @@ impl Load<'_> {
             scanned.next_lsn = newest + 1;
         }
         index.applied = scanned.next_lsn - 1;
-        let deleted = self.deleted_and_known(&std::mem::take(&mut index.deleted));
+        let deleted = self.deleted_and_known(&std::mem::take(&mut index.deleted).all());
         for state in index.queues.values_mut() {
             // Nothing is under way any more: whatever was acked early never came.
             state.early = SeqSet::default();

@@ -91,6 +91,8 @@ pub struct Stats {
     pub messages: u64,
     /// Segments in all queues.
     pub segments: u64,
+    /// Ids of deleted queues that are remembered, because the log may name them.
+    pub deleted: u64,
 }
 
 /// Room left.
@@ -316,6 +318,7 @@ impl Store {
             queues: index.queues.len() as u64,
             messages: index.queues.values().map(|state| state.live.len()).sum(),
             segments: index.queues.values().map(|state| state.segments.len() as u64).sum(),
+            deleted: index.deleted.len(),
         }
     }
 

@@ -7,7 +7,7 @@ use lepus::storage::env::{CrashPlan, SimEnv};
 use lepus::storage::{Driver, Durability, LogPosition, Options, Placement, QueueId, Record, Seq, Store};
 
 use crate::for_seeds;
-use crate::workload::{DIR, Workload, open};
+use crate::workload::{DIR, QUEUES, Workload, open};
 
 /// Runs up to `steps`; false if the store failed.
 fn run(workload: &mut Workload, store: &Store, steps: u64) -> bool {
@@ -128,6 +128,29 @@ fn a_clean_restart_loses_nothing_at_all() {
             assert!(run(&mut workload, &store, 400));
             store.commit().unwrap();
         }
+    });
+}
+
+#[test]
+fn deleted_queues_are_forgotten_once_the_log_cannot_name_them_and_nothing_of_them_returns() {
+    for_seeds(60, |seed| {
+        let mut workload = Workload::new(seed);
+        let mut store = open(&workload.env, workload.options).unwrap().0;
+        assert!(run(&mut workload, &store, 1500));
+        workload.deletes_no_more();
+        let deleted = workload.ever.len() - QUEUES;
+        assert!(store.stats().deleted <= deleted as u64);
+        // Each file of the log has been written anew twice, and a last one is on its way.
+        let log = u64::from(workload.options.log_files) * workload.options.log_file_len;
+        let enough = store.stats().log_written + 4 * log;
+        while store.stats().log_written < enough {
+            assert!(run(&mut workload, &store, 50));
+        }
+        assert_eq!(store.stats().deleted, 0, "of {deleted}");
+        let durable = workload.survives(&store);
+        drop(store);
+        store = restart(&mut workload, durable, false);
+        assert!(run(&mut workload, &store, 50));
     });
 }
 

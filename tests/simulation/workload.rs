@@ -15,7 +15,11 @@ use crate::model::{Contents, Live, Model, Op};
 pub(crate) const DIR: &str = "/data";
 
 /// Queues in use at a time.
-const QUEUES: usize = 4;
+pub(crate) const QUEUES: usize = 4;
+
+/// Octets of the log that may be written before a publish that was put off must come: less than the log is long, for
+/// a queue that is gone is remembered as long as that at least.
+const LATE_MAX: u64 = 128 << 10;
 
 /// Sizes at which a few hundred operations roll the log many times.
 pub(crate) fn small_options(random: &mut Random) -> Options {
@@ -71,10 +75,14 @@ pub(crate) struct Workload {
     pub(crate) ever: Vec<u64>,
     /// Publishes whose seqs are given out and that are appended later.
     late: Vec<Op>,
+    /// Octets of the log when the first of these was put off.
+    late_since: u64,
     /// Where records end that asked for a sync.
     synced: Vec<LogPosition>,
     /// Only one in so many acks is made, and of purges fewer still.
     settles_one_in: u64,
+    /// Queues are deleted now and then.
+    deletes: bool,
 }
 
 impl Workload {
@@ -89,8 +97,10 @@ impl Workload {
             queues: Vec::new(),
             ever: Vec::new(),
             late: Vec::new(),
+            late_since: 0,
             synced: Vec::new(),
             settles_one_in: 1,
+            deletes: true,
         };
         (0..QUEUES).for_each(|_| workload.declare());
         workload
@@ -99,6 +109,11 @@ impl Workload {
     /// Leaves a backlog.
     pub(crate) fn settles_rarely(&mut self) {
         self.settles_one_in = 20;
+    }
+
+    /// From now on no queue is deleted.
+    pub(crate) fn deletes_no_more(&mut self) {
+        self.deletes = false;
     }
 
     fn declare(&mut self) {
@@ -115,6 +130,9 @@ impl Workload {
 
     /// Does something random.
     pub(crate) fn step(&mut self, store: &Store) -> Result<(), StoreError> {
+        if !self.late.is_empty() && store.stats().log_written > self.late_since + LATE_MAX {
+            return self.flush_late(store);
+        }
         match self.random.below(40) {
             0..=15 => self.publish(store),
             16..=23 => self.ack(store),
@@ -164,6 +182,9 @@ impl Workload {
     fn publish(&mut self, store: &Store) -> Result<(), StoreError> {
         let op = self.message();
         if self.random.once_in(8) {
+            if self.late.is_empty() {
+                self.late_since = store.stats().log_written;
+            }
             self.late.push(op);
             return Ok(());
         }
@@ -239,7 +260,7 @@ impl Workload {
         }
         let (queue, next, live) = self.queues.get_mut(at).unwrap();
         live.clear();
-        let op = if self.random.once_in(4) {
+        let op = if self.deletes && self.random.once_in(4) {
             Op::Delete(QueueId(*queue))
         } else {
             Op::Purge(QueueId(*queue), Seq(*next - 1))
