@@ -22,6 +22,9 @@ use crate::storage::{self, Durability, Home, Options, Store, StoreError};
 /// Log files of 64 MiB: the largest transaction fits into a record while others are in use.
 const LOG_FILES: u32 = 16;
 
+/// The folder of messages that left the memory and are not kept.
+pub(super) const SPILL: &str = "spill";
+
 /// Largest message body in octets that can be kept: it must fit into one record of the log.
 pub const KEPT_MESSAGE_MAX: u64 = 128 * 1024 * 1024;
 
@@ -55,7 +58,7 @@ impl DataDir {
         let known: HashSet<_> = defined.queues.iter().map(|(_, _, definition)| definition.id).collect();
         let opened = home.store(options, &|id| known.contains(&of_lane(id).0));
         let (store, stored) = opened.map_err(io::Error::other)?;
-        let spill = Spill::new(&dir.join("spill"), options)?;
+        let spill = Spill::new(&dir.join(SPILL), options)?;
         let after_crash = stored.blocks > 0 && !stored.is_closed;
         if let Some(torn) = &stored.torn {
             tracing::warn!(%torn, "the last commit was never on disk as a whole, and never confirmed: dropped");
@@ -89,6 +92,8 @@ fn open_definitions(dir: &Path, is_new: bool) -> io::Result<(Definitions, metada
     if defined.is_empty() {
         Ok((definitions, defined))
     } else {
-        Err(io::Error::other(StoreError::NotAStore { path: dir.to_owned() }))
+        let why = "it has definitions in meta, but neither VERSION nor messages; restore all of them from one copy, or \
+                   move meta away to begin with nothing";
+        Err(io::Error::other(StoreError::NotAStore { path: dir.to_owned(), why: why.to_owned() }))
     }
 }

@@ -1,11 +1,12 @@
 //! A data directory that no broker has open: what is in it, what is damaged, and mending it.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::data_dir::options;
+use super::data_dir::{SPILL, options};
 use super::lane::of_lane;
 use lepus_protocol::FieldTable;
 
@@ -64,11 +65,63 @@ impl Inspection {
     }
 }
 
+/// Why a directory can neither be checked nor mended.
+#[derive(Debug)]
+pub enum Unusable {
+    /// It is where a broker puts messages that are not kept.
+    Spill {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// Another reason.
+    Store(StoreError),
+}
+
+impl From<StoreError> for Unusable {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Spill { dir } => {
+                let data = dir.parent().unwrap_or(dir);
+                write!(
+                    f,
+                    "{} is no data directory but the spill of one: it holds transient messages that a running broker \
+                     has put out of its memory, and nothing in it outlives that broker; the next start removes it. \
+                     The data directory is {}",
+                    dir.display(),
+                    data.display()
+                )
+            }
+            Self::Store(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Unusable {}
+
+/// A spill stands in a data directory, has a store in it, and no definitions.
+fn refuse_spill(dir: &Path) -> Result<(), Unusable> {
+    // Its name counts, whatever way leads to it.
+    let Ok(dir) = dir.canonicalize() else { return Ok(()) };
+    let in_data =
+        dir.parent().is_some_and(|data| data.join("VERSION").exists() && data.join("meta").exists());
+    if in_data && dir.ends_with(SPILL) && !dir.join("meta").exists() {
+        return Err(Unusable::Spill { dir });
+    }
+    Ok(())
+}
+
 /// Verifies every checksum of a data directory. Changes nothing.
 ///
 /// # Errors
 /// A process has it open, it is none, or one of a newer release, or cannot be read.
-pub fn check(dir: &Path) -> Result<Inspection, StoreError> {
+pub fn check(dir: &Path) -> Result<Inspection, Unusable> {
+    refuse_spill(dir)?;
     let offline = Offline::open(Arc::new(RealEnv), dir)?;
     let (defined, problem) = definitions(dir)?;
     let messages = offline.check(&known(defined.as_ref()))?;
@@ -79,7 +132,8 @@ pub fn check(dir: &Path) -> Result<Inspection, StoreError> {
 ///
 /// # Errors
 /// As for [`check`], or the disk refuses: then the next repair begins anew.
-pub fn repair(dir: &Path) -> Result<Mended, StoreError> {
+pub fn repair(dir: &Path) -> Result<Mended, Unusable> {
+    refuse_spill(dir)?;
     let offline = Offline::open(Arc::new(RealEnv), dir)?;
     let (defined, problem) = definitions(dir)?;
     let (lock, repaired) = offline.repair(options(), &known(defined.as_ref()))?;

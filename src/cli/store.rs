@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::fail_with;
 use crate::broker::upkeep::{self, Inspection, Known, Mended};
-use crate::storage::{Finding, QueueId, QueueReport};
+use crate::storage::{Finding, LostRun, QueueId, QueueReport};
 
 /// The directory is damaged.
 const DAMAGED: u8 = 1;
@@ -152,11 +152,18 @@ fn findings(found: &Inspection, text: &mut String) {
     let damage = found.definitions.iter().chain(&found.messages.damage);
     text.extend(damage.map(|finding| format!("damaged: {}\n", line(finding))));
     for lost in &found.messages.lost {
-        let runs = lost.runs.iter().map(|run| {
-            if run.first == run.last { run.first.to_string() } else { format!("{}-{}", run.first, run.last) }
-        });
-        let runs: Vec<String> = runs.collect();
-        text.push_str(&format!("lost: {}, messages {}\n", called(found, lost.queue), runs.join(", ")));
+        let queue = called(found, lost.queue);
+        text.extend(lost.runs.iter().map(|run| format!("lost: {queue}, {}\n", messages(run))));
+    }
+}
+
+fn messages(run: &LostRun) -> String {
+    let LostRun { first, last, octets } = run;
+    match octets {
+        Some(octets) if first == last => format!("message {first}, {octets} octets"),
+        Some(octets) => format!("messages {first}-{last}, {octets} octets each"),
+        None if first == last => format!("message {first}"),
+        None => format!("messages {first}-{last}"),
     }
 }
 
@@ -183,7 +190,10 @@ fn json_of(found: &Inspection) -> Value {
         let Known { id, priority, name } = found.known(lost.queue);
         let (vhost, name) = name.unzip();
         let runs: Vec<[u64; 2]> = lost.runs.iter().map(|run| [run.first.0, run.last.0]).collect();
-        json!({ "vhost": vhost, "name": name, "id": id, "priority": priority, "messages": runs })
+        let octets: Vec<Option<u64>> = lost.runs.iter().map(|run| run.octets).collect();
+        json!({
+            "vhost": vhost, "name": name, "id": id, "priority": priority, "messages": runs, "octets_each": octets,
+        })
     });
     let damage = found.definitions.iter().chain(&messages.damage).map(json_of_finding);
     json!({

@@ -39,6 +39,11 @@ impl Deleted {
         self.recent.contains(queue)
     }
 
+    /// Whether the queue is gone.
+    pub(super) fn contains(&self, queue: u64) -> bool {
+        self.recent.contains(queue) || self.old.contains(queue)
+    }
+
     /// Of a log from block `start` to block `end`: forgets those that it cannot name.
     pub(super) fn age(&mut self, start: u64, end: u64) {
         if start > self.turned {

@@ -42,10 +42,12 @@ pub enum StoreError {
         /// What says that it must be there.
         what: String,
     },
-    /// The directory holds something else than a store.
+    /// The directory is none of ours, or too little of one is left.
     NotAStore {
         /// The directory.
         path: PathBuf,
+        /// What is missing, and what to do.
+        why: String,
     },
     /// A newer release wrote it.
     Newer {
@@ -85,7 +87,7 @@ impl StoreError {
             | Self::Corrupt { path: of, .. }
             | Self::Missing { path: of, .. }
             | Self::Locked { path: of, .. }
-            | Self::NotAStore { path: of }
+            | Self::NotAStore { path: of, .. }
             | Self::Newer { path: of, .. } => of.starts_with(path),
             Self::TooLarge { .. } => false,
             Self::Failed(first) => first.names(path),
@@ -129,12 +131,7 @@ impl fmt::Display for StoreError {
             Self::Locked { path, owner: None } => {
                 write!(f, "another process uses this directory ({} is locked); stop it first", path.display())
             }
-            Self::NotAStore { path } => write!(
-                f,
-                "{} holds files but no VERSION, so that it is no data directory; name another directory, or, if \
-                 VERSION was lost, run `lepus store repair`",
-                path.display()
-            ),
+            Self::NotAStore { path, why } => write!(f, "{} is no data directory: {why}", path.display()),
             Self::Newer { path, found, known } => write!(
                 f,
                 "{} has format {found}, this release reads up to {known}; start the newer release",

@@ -137,13 +137,12 @@ pub(super) fn new_id(names: &Names) -> u64 {
     std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), names.root())
 }
 
-/// An error unless the directory holds nothing, or what a first start that was stopped has left.
+/// An error unless the directory holds nothing, or what a first start that was stopped has left: whose messages are
+/// here, and no VERSION, has lost it.
 fn check_new(env: &dyn Env, names: &Names) -> Result<(), StoreError> {
-    let alien = || StoreError::NotAStore { path: names.root().to_owned() };
     let listed = env.list(names.root()).doing("list", names.root())?;
-    if listed.iter().any(|name| !OURS.contains(&name.as_str()) && !name.ends_with(UNFINISHED)) {
-        return Err(alien());
-    }
+    let is_ours = |name: &&String| OURS.contains(&name.as_str()) || name.ends_with(UNFINISHED);
+    let alien = listed.iter().find(|name| !is_ours(name));
     for dir in [names.logs(), names.checkpoints(), names.segments()] {
         let is_empty = match env.list(&dir) {
             Ok(found) => found.iter().all(|name| *name == "FILES" || name.ends_with(UNFINISHED)),
@@ -151,10 +150,14 @@ fn check_new(env: &dyn Env, names: &Names) -> Result<(), StoreError> {
             Err(error) => return Err(StoreError::io("list", &dir, &error)),
         };
         if !is_empty {
-            return Err(alien());
+            let what = "it says that this is a data directory, and of which version".to_owned();
+            return Err(StoreError::Missing { path: names.version(), what });
         }
     }
-    Ok(())
+    let Some(alien) = alien else { return Ok(()) };
+    let why =
+        format!("it has no VERSION, and '{alien}' is none of ours; name another directory, or an empty one");
+    Err(StoreError::NotAStore { path: names.root().to_owned(), why })
 }
 
 /// Writes VERSION, durably and at once.

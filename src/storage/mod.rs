@@ -25,6 +25,7 @@ mod salvage;
 mod upgrade;
 
 mod checkpoint;
+mod claimed;
 mod deleted;
 mod extents;
 mod index;
@@ -43,7 +44,7 @@ pub use self::error::StoreError;
 pub use self::home::Home;
 pub use self::id::{LogPosition, QueueId, Seq};
 pub use self::observer::Observer;
-pub use self::offline::{Finding, Lost, Offline, QueueReport, Report};
+pub use self::offline::{Finding, Lost, LostRun, Offline, QueueReport, Report};
 pub use self::options::{Driver, Durability, Options};
 pub use self::read::StoredMessage;
 pub use self::record::{Placement, Record, SeqRun};

@@ -7,7 +7,7 @@
 //! A repair changes nothing of what it finds: the original stays as `messages.damaged`. Stopped at any point, it is
 //! begun again by the next one.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,11 +15,11 @@ use super::env::{Env, OpenMode};
 use super::error::{Doing, StoreError};
 use super::home::{Lock, Version, lock, read_version};
 use super::id::{QueueId, Seq};
-use super::log::assemble::Assembler;
+use super::log::assemble::{Assembler, Place};
 use super::log::block::store_of;
 use super::log::scan::{Damage, scan};
 use super::names::{MESSAGES, Names, REPAIRED};
-use super::record::{Placement, SeqRun, View};
+use super::record::{Placement, View};
 use super::recovery::{Load, Loaded, feed};
 use super::salvage::read_segment;
 use super::segment::SegmentReader;
@@ -57,7 +57,8 @@ pub struct Report {
     pub torn: Option<Finding>,
     /// All damage; empty for a sound directory.
     pub damage: Vec<Finding>,
-    /// Messages that are known to have been live and are nowhere.
+    /// Messages that are known to have been live and are nowhere, and those that damaged records seem to hold of which
+    /// nothing says that they were settled.
     pub lost: Vec<Lost>,
 }
 
@@ -90,8 +91,19 @@ pub struct Finding {
 pub struct Lost {
     /// Their queue.
     pub queue: QueueId,
-    /// Their seqs.
-    pub runs: Vec<SeqRun>,
+    /// Which, ascending.
+    pub runs: Vec<LostRun>,
+}
+
+/// Neighbouring messages that are lost, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LostRun {
+    /// The first.
+    pub first: Seq,
+    /// The last.
+    pub last: Seq,
+    /// Octets of each, if what is left of them tells.
+    pub octets: Option<u64>,
 }
 
 /// Everything that a look at the files told.
@@ -118,7 +130,9 @@ impl Offline {
         let listed = env.list(dir).doing("list", dir)?;
         let has = |name: &str| listed.iter().any(|found| found == name);
         if !has("VERSION") && !has(MESSAGES) && !has(REPAIRED) {
-            return Err(StoreError::NotAStore { path: dir.to_owned() });
+            let why = "it has neither VERSION nor messages, so that nothing in it could be checked or mended; name the \
+                       directory that has them";
+            return Err(StoreError::NotAStore { path: dir.to_owned(), why: why.to_owned() });
         }
         let lock = lock(&*env, &names)?;
         let mut damage = Vec::new();
@@ -139,8 +153,7 @@ impl Offline {
         let folder = if is_half_repaired { REPAIRED } else { MESSAGES };
         let store_id = match version {
             Some(store_id) => store_id,
-            None => find_id(&*env, &names.in_folder(folder))
-                .ok_or_else(|| StoreError::NotAStore { path: dir.to_owned() })?,
+            None => find_id(&*env, &names.in_folder(folder)).ok_or_else(|| nameless(dir))?,
         };
         Ok(Self { env, names, store_id, damage, is_half_repaired, lock })
     }
@@ -187,7 +200,7 @@ impl Examined {
             let mut missing = state.live.clone();
             let mut report = QueueReport { id: queue, ..QueueReport::default() };
             for segment in &state.segments {
-                let mut bad = Vec::new();
+                let (mut bad, mut seeming) = (Vec::new(), Vec::new());
                 let each = &mut |_: &_, entry: super::segment::Entry<'_>| {
                     if missing.remove(entry.seq) {
                         report.messages += 1;
@@ -196,8 +209,14 @@ impl Examined {
                 };
                 let opened = SegmentReader::open(env, names, self.loaded.store_id, queue, segment.number);
                 let read = opened.and_then(|reader| {
-                    read_segment(&reader, segment.len, each, &mut |error| bad.push(error))
+                    read_segment(&reader, segment.len, each, &mut |error, mut messages| {
+                        bad.push(error);
+                        seeming.append(&mut messages);
+                    })
                 });
+                for (seq, octets) in seeming {
+                    self.loaded.claimed.note(queue, seq, octets);
+                }
                 bad.extend(read.err());
                 if !bad.is_empty() {
                     self.unsound.insert((queue, segment.number));
@@ -218,7 +237,7 @@ impl Examined {
         scan(&loaded.slots, loaded.store_id, loaded.log_start, Damage::Skip, &mut |slot, block| {
             let mut done = Ok(());
             // What is damaged was noted when the log was read before.
-            let _noted = feed(&mut assembler, slot, block, &mut |item, _| {
+            let each = &mut |item: View<'_>, _: &Place| {
                 let (View::Publish(message) | View::Carry(message)) = item else { return };
                 let mut needed: Vec<Placement> = message.placements().collect();
                 needed.retain(|at| {
@@ -232,7 +251,8 @@ impl Examined {
                 if !needed.is_empty() && done.is_ok() {
                     done = sink(&needed, message.image);
                 }
-            });
+            };
+            let _noted = feed(&mut assembler, slot, block, each, &mut Vec::new());
             done
         })?;
         self.missing.retain(|_, missing| !missing.is_empty());
@@ -251,9 +271,12 @@ impl Examined {
         let octets = |slot: &&Arc<super::log::slot::Slot>| files.contains(&slot.number);
         let mut damage: Vec<Finding> = self.damage.iter().map(Finding::from).collect();
         damage.dedup();
-        let lost = |(&queue, missing): (&u64, &SeqSet)| {
-            let run = |(first, last)| SeqRun { first: Seq(first), last: Seq(last) };
-            Lost { queue: QueueId(queue), runs: missing.runs(0, u64::MAX).into_iter().map(run).collect() }
+        let losing: BTreeSet<u64> =
+            self.missing.keys().copied().chain(self.loaded.claimed.queues()).collect();
+        let none = SeqSet::default();
+        let lost = |queue: u64| {
+            let missing = self.missing.get(&queue).unwrap_or(&none);
+            Lost { queue: QueueId(queue), runs: self.loaded.claimed.lost(queue, missing) }
         };
         Report {
             queues: self.queues.values().copied().collect(),
@@ -264,7 +287,7 @@ impl Examined {
             is_closed: self.loaded.scanned.is_closed,
             torn: self.loaded.scanned.torn.as_ref().map(Finding::from),
             damage,
-            lost: self.missing.iter().map(lost).collect(),
+            lost: losing.into_iter().map(lost).collect(),
         }
     }
 }
@@ -287,7 +310,7 @@ impl From<&StoreError> for Finding {
             }
             StoreError::Io { path, .. }
             | StoreError::Locked { path, .. }
-            | StoreError::NotAStore { path }
+            | StoreError::NotAStore { path, .. }
             | StoreError::Newer { path, .. } => {
                 Self { path: path.clone(), offset: None, what: error.to_string() }
             }
@@ -296,6 +319,13 @@ impl From<&StoreError> for Finding {
             }
         }
     }
+}
+
+/// The files of a store whose number nobody knows: each of them is told from another store's by it.
+fn nameless(dir: &Path) -> StoreError {
+    let why = "VERSION is lost or damaged, and no log file in messages/wal tells the number that it held; without it \
+               nothing can be mended: restore VERSION, or one of the log files, from a copy";
+    StoreError::NotAStore { path: dir.to_owned(), why: why.to_owned() }
 }
 
 /// The store's number as its log files tell it.

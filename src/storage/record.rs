@@ -323,3 +323,42 @@ pub(super) fn first_record(octets: &[u8], checksum: Checksum) -> Result<(View<'_
 pub(super) fn runs(mut take: Take<'_>) -> impl Iterator<Item = (u64, u64)> {
     std::iter::from_fn(move || take.u64().zip(take.u64())).filter(|(first, last)| first <= last)
 }
+
+/// A message that octets which are no record any more seem to speak of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Claim {
+    pub(super) queue: u64,
+    pub(super) seq: u64,
+    /// Octets of its image.
+    pub(super) octets: u64,
+}
+
+/// Which messages a damaged record seems to hold. Nothing of it is certain.
+pub(super) fn claims(record: &[u8], out: &mut Vec<Claim>) {
+    let mut take = Take(record);
+    let head = take.len().zip(take.u32()).zip(take.u8());
+    let Some(((len, _), kind)) = head else { return };
+    if kind == PUBLISH || kind == CARRY {
+        return claims_of(take.0, len.saturating_sub(1), out);
+    }
+    while kind == TX
+        && let Some((kind, len)) = take.u8().zip(take.len())
+    {
+        if kind == PUBLISH {
+            claims_of(take.0, len, out);
+        }
+        if take.bytes(len).is_none() {
+            return;
+        }
+    }
+}
+
+/// Of a message's record that is `len` octets long, as far as it is there.
+fn claims_of(body: &[u8], len: usize, out: &mut Vec<Claim>) {
+    let mut take = Take(body);
+    let count = take.len().and_then(|count| count.checked_mul(PLACEMENT_LEN));
+    let Some(placements) = count.and_then(|len| take.bytes(len)) else { return };
+    let octets = len.saturating_sub(4 + placements.len()) as u64;
+    let placed = Placed { placements, image: &[] };
+    out.extend(placed.placements().map(|at| Claim { queue: at.queue.0, seq: at.seq.0, octets }));
+}

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::checkpoint::{self, Checkpoint};
+use super::claimed::Claimed;
 use super::deleted::Deleted;
 use super::env::{Env, OpenMode};
 use super::error::{Doing, StoreError};
@@ -13,7 +14,7 @@ use super::log::roster;
 use super::log::scan::{Damage, Scanned, scan};
 use super::log::slot::Slot;
 use super::names::{Names, damaged};
-use super::record::View;
+use super::record::{Claim, View};
 use super::salvage;
 use super::segment::SegmentReader;
 use super::seq_set::SeqSet;
@@ -34,6 +35,8 @@ pub(super) struct Loaded {
     pub(super) entered: u32,
     /// Damage that was passed over.
     pub(super) damage: Vec<StoreError>,
+    /// Messages that damaged records seem to hold, and whether they count as live though nothing else tells of them.
+    pub(super) claimed: Claimed,
 }
 
 /// How to load.
@@ -77,7 +80,8 @@ impl Load<'_> {
             damage.push(error.clone());
             first.get_or_insert(error);
         }
-        Err(first.unwrap_or_else(|| StoreError::NotAStore { path: self.names.root().to_owned() }))
+        let nothing = "there is no state to begin with";
+        Err(first.unwrap_or_else(|| StoreError::corrupt(&self.names.checkpoints(), 0, nothing)))
     }
 
     /// Loads from a checkpoint; the log must reach block `newest`.
@@ -92,7 +96,9 @@ impl Load<'_> {
         if self.damage == Damage::Skip && last < newest {
             salvage::adopt(self, &mut index, store_id)?;
         }
-        let mut scanned = self.replay(&mut index, &slots, store_id, (start, last))?;
+        let mut claimed = Claimed::default();
+        let mut scanned = self.replay(&mut index, &slots, store_id, (start, last), &mut claimed)?;
+        claimed.judge(&index, last, self.known);
         damage.append(&mut scanned.damage);
         if scanned.next_lsn <= newest {
             let path = scanned.files.last().map_or_else(|| self.names.logs(), |file| file.slot.path.clone());
@@ -110,7 +116,18 @@ impl Load<'_> {
         }
         let epoch = checkpoint.epoch.max(scanned.epoch) + 1;
         self.check_segments(&mut index, store_id, &mut damage)?;
-        Ok(Loaded { store_id, index, deleted, scanned, slots, log_start: start, epoch, entered, damage })
+        Ok(Loaded {
+            store_id,
+            index,
+            deleted,
+            scanned,
+            slots,
+            log_start: start,
+            epoch,
+            entered,
+            damage,
+            claimed,
+        })
     }
 
     /// Queues that exist though the log says that they are gone.
@@ -189,15 +206,19 @@ impl Load<'_> {
         slots: &[Arc<Slot>],
         store_id: u64,
         (start, last): (u64, u64),
+        claimed: &mut Claimed,
     ) -> Result<Scanned, StoreError> {
         let mut assembler = Assembler::default();
         let mut dropped = Vec::new();
         let mut scanned = scan(slots, store_id, start, self.damage, &mut |slot, block| {
             let lsn = block.header.lsn;
             let effect = if lsn <= last { Effect::Locate } else { Effect::Apply };
-            let fed = feed(&mut assembler, slot, block, &mut |item, place| {
+            let mut lost = Vec::new();
+            let each = &mut |item: View<'_>, place: &Place| {
                 index.apply(item, place, lsn, effect, self.known);
-            });
+            };
+            let fed = feed(&mut assembler, slot, block, each, &mut lost);
+            claimed.add(lsn, lost);
             fed.or_else(|error| self.tolerate(error, &mut dropped))
         })?;
         scanned.damage.append(&mut dropped);
@@ -291,12 +312,13 @@ impl Loaded {
 }
 
 /// Hands the records of a block, those of transactions one by one, to `each`. Of a damaged block it takes what is
-/// sound.
+/// sound; what the rest seems to hold is `lost`.
 pub(super) fn feed(
     assembler: &mut Assembler,
     slot: &Slot,
     block: BlockAt<'_>,
     each: &mut dyn FnMut(View<'_>, &Place),
+    lost: &mut Vec<Claim>,
 ) -> Result<(), StoreError> {
     let mut done = Ok(());
     let take = &mut |record: View<'_>, place: &Place| {
@@ -306,7 +328,7 @@ pub(super) fn feed(
         assembler.feed(block, &slot.path, take)?;
         Vec::new()
     } else {
-        assembler.salvage(block, take)
+        assembler.salvage(block, take, lost)
     };
     done.map_err(|_| StoreError::corrupt(&slot.path, block.offset, "a transaction cannot be read"))?;
     let lsn = block.header.lsn;

@@ -134,7 +134,7 @@ impl Offline {
                 done = writer.push(entry);
             }
         };
-        read_segment(&reader, segment.len, each, &mut |_| {})?;
+        read_segment(&reader, segment.len, each, &mut |_, _| {})?;
         done?;
         let segment = writer.finish()?;
         if segment.count == 0 {

@@ -7,16 +7,17 @@ use super::names::Names;
 use super::recovery::Load;
 use super::segment::{Entry, Segment, SegmentBlock, SegmentReader, entries};
 
-/// Calls `each` with the entries of every sound block, up to `len`, and `bad` with what is damaged.
+/// Calls `each` with the entries of every sound block, up to `len`, and `bad` with what is damaged: seqs and lengths of
+/// the messages that a damaged block seems to hold.
 pub(super) fn read_segment(
     reader: &SegmentReader,
     len: u64,
     each: &mut dyn FnMut(&SegmentBlock, Entry<'_>),
-    bad: &mut dyn FnMut(StoreError),
+    bad: &mut dyn FnMut(StoreError, Vec<(u64, u64)>),
 ) -> Result<(), StoreError> {
     let there = reader.len()?;
     if there < len {
-        bad(reader.damage(there, format!("the file has {there} octets and should have {len}")));
+        bad(reader.damage(there, format!("the file has {there} octets and should have {len}")), Vec::new());
     }
     let end = len.min(there);
     let mut offset = PAGE as u64;
@@ -24,7 +25,7 @@ pub(super) fn read_segment(
         let Ok(block) = reader.block_at(offset) else {
             let next = reader.find_block(offset + PAGE as u64, end);
             let what = format!("there is no sound block at octets {offset} to {}", next - 1);
-            bad(reader.damage(offset, what));
+            bad(reader.damage(offset, what), Vec::new());
             offset = next;
             continue;
         };
@@ -37,7 +38,7 @@ pub(super) fn read_segment(
                      between {min} and {max}",
                     block.end() - 1
                 );
-                bad(reader.damage(offset, what));
+                bad(reader.damage(offset, what), reader.seeming(&block));
             }
         }
         offset = block.end();
@@ -74,7 +75,7 @@ pub(super) fn adopt(load: &Load<'_>, index: &mut Index, store_id: u64) -> Result
                 segment.count += 1;
             }
         };
-        read_segment(&reader, segment.len, each, &mut |_| {})?;
+        read_segment(&reader, segment.len, each, &mut |_, _| {})?;
         state.saw(highest);
         state.segments.push(segment);
     }

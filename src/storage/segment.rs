@@ -284,10 +284,22 @@ impl SegmentReader {
         (magic && sound && ours).then_some(SegmentBlock { offset, min, max, payload_len, count, payload_crc })
     }
 
-    /// The payload of a block, verified.
-    pub(super) fn payload(&self, block: &SegmentBlock) -> Result<Vec<u8>, StoreError> {
+    /// Seqs and lengths of the messages that a damaged block seems to hold.
+    pub(super) fn seeming(&self, block: &SegmentBlock) -> Vec<(u64, u64)> {
+        let payload = self.octets(block).unwrap_or_default();
+        let within = |entry: &Entry<'_>| (block.min..=block.max).contains(&entry.seq);
+        entries(&payload).filter(within).map(|entry| (entry.seq, entry.image.len() as u64)).collect()
+    }
+
+    fn octets(&self, block: &SegmentBlock) -> Result<Vec<u8>, StoreError> {
         let mut payload = vec![0; block.payload_len as usize];
         self.file.read_at(&mut payload, block.offset + BLOCK_HEAD as u64).doing("read", &self.path)?;
+        Ok(payload)
+    }
+
+    /// The payload of a block, verified.
+    pub(super) fn payload(&self, block: &SegmentBlock) -> Result<Vec<u8>, StoreError> {
+        let payload = self.octets(block)?;
         if crc(&payload) != block.payload_crc {
             return Err(StoreError::corrupt(&self.path, block.offset, "the block's checksum does not hold"));
         }

@@ -149,6 +149,76 @@ async fn damage_of_any_file_is_refused_and_mended() {
 }
 
 #[tokio::test]
+async fn a_repair_lists_what_it_drops_by_message() {
+    let dir = filled().await;
+    flip(&dir.path().join(LOG), place_of(&dir, "urgent"));
+    let repaired = text(&store("repair", dir.path(), false).stdout);
+    let line =
+        repaired.lines().find(|line| line.starts_with("lost: ")).unwrap_or_else(|| panic!("{repaired}"));
+    let (what, octets) = line.split_once(", message 1, ").unwrap_or_else(|| panic!("{repaired}"));
+    assert_eq!(what, "lost: queue 'ranked' in vhost '/' (priority 4)");
+    let octets: usize = octets.strip_suffix(" octets").unwrap().parse().unwrap();
+    assert!(octets > "urgent".len(), "{line}");
+    let broker = Binary::start(&dir);
+    broker.channel().await.expect_empty(1, "ranked").await;
+}
+
+#[tokio::test]
+async fn a_lost_version_is_told_from_a_directory_of_something_else() {
+    let dir = filled().await;
+    fs::remove_file(dir.path().join("VERSION")).unwrap();
+    fs::write(dir.path().join("note.txt"), "mine").unwrap();
+    let refusal = Binary::refused(&dir).join("\n");
+    assert!(refusal.contains("VERSION is missing") && refusal.contains("lepus store repair"), "{refusal}");
+    // Without anything that tells the number that was in it, no advice leads back to the repair.
+    fs::remove_dir_all(dir.path().join("messages/wal")).unwrap();
+    for what in ["check", "repair"] {
+        let refused = text(&store(what, dir.path(), false).stderr);
+        assert!(refused.contains("restore VERSION") && !refused.contains("store repair"), "{refused}");
+    }
+    fs::remove_dir_all(dir.path().join("messages")).unwrap();
+    for what in ["check", "repair"] {
+        let refused = text(&store(what, dir.path(), false).stderr);
+        assert!(refused.contains("neither VERSION nor messages"), "{refused}");
+    }
+    fs::remove_file(dir.path().join("note.txt")).unwrap();
+    let refusal = Binary::refused(&dir).join("\n");
+    assert!(refusal.contains("definitions in meta") && refusal.contains("restore all of them"), "{refusal}");
+}
+
+#[tokio::test]
+async fn a_spill_is_said_to_be_one() {
+    let dir = TempDir::new().unwrap();
+    let broker = Binary::start_with(&dir, &["--message-memory", "0"]);
+    let mut peer = broker.channel().await;
+    peer.call(1, declare("q")).await;
+    peer.publish(1, publish("", "q", "passing")).await;
+    let spill = dir.path().join("spill");
+    while !spill.join("VERSION").exists() {
+        // Its answer comes after the publish; the pager takes its time.
+        peer.call(1, passive("q")).await;
+    }
+    for killed in [false, true] {
+        for what in ["check", "repair"] {
+            let refused = store(what, &spill, false);
+            assert_eq!(refused.status.code(), Some(2), "killed: {killed}");
+            let refused = text(&refused.stderr);
+            assert!(
+                refused.contains("the spill of one") && refused.contains("transient messages"),
+                "{refused}"
+            );
+        }
+        if !killed {
+            rustix::process::kill_process(
+                rustix::process::Pid::from_raw(broker.id().cast_signed()).unwrap(),
+                rustix::process::Signal::KILL,
+            )
+            .unwrap();
+        }
+    }
+}
+
+#[tokio::test]
 async fn lost_definitions_are_refused_and_a_repair_keeps_their_messages() {
     let whole = filled().await;
     for damage in ["missing", "empty", "cut", "flipped"] {

@@ -86,8 +86,12 @@ fn a_directory_belongs_to_one_process_and_to_a_store() {
     assert!(matches!(again, Err(StoreError::Locked { .. })));
     drop(store);
     std::fs::remove_file(dir.path().join("VERSION")).unwrap();
-    let alien = Store::open(Arc::new(RealEnv), dir.path(), options(), &|_| true);
-    assert!(matches!(alien, Err(StoreError::NotAStore { .. })));
+    let lost = Store::open(Arc::new(RealEnv), dir.path(), options(), &|_| true).unwrap_err();
+    assert!(matches!(lost, StoreError::Missing { .. }), "{lost}");
+    assert!(
+        lost.to_string().contains("VERSION is missing") && lost.to_string().contains("store repair"),
+        "{lost}"
+    );
     std::fs::write(dir.path().join("VERSION"), "lepus-data 9 0000000000000000 ffffffff\n").unwrap();
     let newer = Store::open(Arc::new(RealEnv), dir.path(), options(), &|_| true);
     assert!(newer.unwrap_err().is_corrupt());

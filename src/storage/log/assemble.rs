@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::block::{BLOCK_HEAD, BlockHeader, CONTINUATION, CONTINUES};
 use crate::storage::codec::Take;
 use crate::storage::error::StoreError;
-use crate::storage::record::{Checksum, Unreadable, View, first_record};
+use crate::storage::record::{Checksum, Claim, Unreadable, View, claims, first_record};
 
 /// Octets of a log file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,18 +114,23 @@ impl Assembler {
         Ok(())
     }
 
-    /// Takes a damaged block: the records in it that are sound are used. The others, as offset in the file and length.
+    /// Takes a damaged block: the records in it that are sound are used. The others, as offset in the file and length,
+    /// and what they seem to hold.
     pub(in crate::storage) fn salvage(
         &mut self,
         block: BlockAt<'_>,
         each: &mut dyn FnMut(View<'_>, &Place),
+        lost: &mut Vec<Claim>,
     ) -> Vec<(u64, usize)> {
-        self.clear();
         let start = block.offset + BLOCK_HEAD as u64;
         if block.header.flags & (CONTINUES | CONTINUATION) != 0 {
-            // A record of several blocks: without one of them it is gone.
+            // A record of several blocks: without one of them it is gone. What it is stands in the first.
+            let is_first = block.header.flags & CONTINUATION == 0;
+            claims(if is_first { block.payload } else { &self.record }, lost);
+            self.clear();
             return vec![(start, block.payload.len())];
         }
+        self.clear();
         let mut dropped = Vec::new();
         let mut at = 0;
         while let Some(rest) = block.payload.get(at..).filter(|rest| !rest.is_empty()) {
@@ -137,6 +142,7 @@ impl Assembler {
                 Err(_) => {
                     let len =
                         Take(rest).len().map_or(rest.len(), |len| len.saturating_add(8)).min(rest.len());
+                    claims(rest, lost);
                     dropped.push((start + at as u64, len));
                     len
                 }
