@@ -51,7 +51,6 @@ fn node_facts(config: &Config) -> NodeFacts {
         product: config.identity.product(),
         rabbitmq_version: config.rabbitmq_version.clone(),
         listeners: Vec::new(),
-        memory_limit: config.memory_limit,
         connections_max: config.limits.connections_max,
         data_dir: config.data_dir.clone(),
     }

@@ -2,6 +2,7 @@
 
 mod listening;
 mod management;
+mod memory;
 pub mod telemetry;
 
 use std::io;
@@ -25,6 +26,9 @@ use crate::server::{Room, Server};
 use crate::tls::Tls;
 use listening::Listening;
 
+/// How long the end waits for the disk.
+const FLUSH_MAX: Duration = Duration::from_secs(10);
+
 /// A running broker.
 #[derive(Debug)]
 pub struct App {
@@ -35,7 +39,8 @@ pub struct App {
     tls: Option<Arc<Tls>>,
     stopping: CancellationToken,
     tasks: TaskTracker,
-    timers: JoinHandle<()>,
+    /// Tasks of the broker's own, which never end.
+    chores: JoinHandle<((), ())>,
     management: management::Running,
     drain_timeout: Duration,
 }
@@ -49,7 +54,8 @@ impl App {
         let clock = Clock::start();
         let listening = Listening::start(&config, clock.now()).await?;
         let management = management::bind(&config)?;
-        let data = config.data_dir.as_deref().map(DataDir::open).transpose()?;
+        let open = |dir| DataDir::open(dir, config.disk_free_limit);
+        let data = config.data_dir.as_deref().map(open).transpose()?;
         check(&config)?;
         let data = data.map(|data| data.with_durability(promised(config.durability)));
         let rules = LoginRules {
@@ -62,9 +68,11 @@ impl App {
             vhost: config.default_vhost.into(),
         };
         let broker = {
-            let memory = MemoryLimits { alarm: config.memory_limit, messages: config.message_memory };
+            let (alarm, messages) = memory::limits(config.memory_limit, config.message_memory);
+            let memory = MemoryLimits { alarm, messages };
             Broker::new(rules, &first, clock, memory, data)?
         };
+        broker.alarms.set_disk_free_limit(config.disk_free_limit);
         if let Some(file) = &config.load_definitions {
             load_definitions(&broker, file).await?;
         }
@@ -83,9 +91,9 @@ impl App {
             let (settings, room) = (Arc::clone(&settings), Arc::clone(&room));
             tasks.spawn(Server::new(listener, transport, settings, room, tasks.clone()).run());
         }
-        let timers = tokio::spawn({
+        let chores = tokio::spawn({
             let broker = Arc::clone(&broker);
-            async move { broker.run_timers().await }
+            async move { tokio::join!(broker.run_timers(), broker.watch_disk()) }
         });
         let management = management.serve(&listening.addresses, &listening.tls_addresses, &broker)?;
         // Tools wait for exactly these words (Testcontainers: RabbitMQ's line).
@@ -98,7 +106,7 @@ impl App {
             tls: listening.tls,
             stopping,
             tasks,
-            timers,
+            chores,
             management,
             drain_timeout: config.drain_timeout,
         })
@@ -118,7 +126,8 @@ impl App {
             (Some(_), false) => tracing::warn!("TLS has been switched off: it needs a restart"),
             (None, false) => {}
         }
-        self.broker.alarms.set_memory_limit(config.memory_limit);
+        let (alarm, _) = memory::limits(config.memory_limit, config.message_memory);
+        self.broker.alarms.set_memory_limit(alarm);
         self.settings.set_limits(config.limits.clone());
         Ok(())
     }
@@ -161,12 +170,14 @@ impl App {
             tracing::warn!(connections = self.tasks.len(), "clients did not close in time");
         }
         self.management.stop().await;
-        self.timers.abort();
-        // It holds the broker, and the broker the data directory: whoever comes next finds it free.
-        let _aborted = self.timers.await;
-        self.broker.flush().await;
-        if let Err(error) = self.broker.close() {
-            tracing::warn!(%error, "the end could not be marked as an orderly one");
+        self.chores.abort();
+        // They hold the broker, and the broker the data directory: whoever comes next finds it free.
+        let _aborted = self.chores.await;
+        let flushed = tokio::time::timeout(FLUSH_MAX, self.broker.flush()).await;
+        match flushed.map_err(io::Error::other).and_then(|()| self.broker.close()) {
+            Ok(()) => {}
+            // On a full disk there is no other end. What is not on disk was never confirmed.
+            Err(error) => tracing::warn!(%error, "the end could not be marked as an orderly one"),
         }
         tracing::info!("stopped");
     }

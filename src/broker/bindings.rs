@@ -49,6 +49,8 @@ impl Session {
         let mut topology = self.vhost.topology();
         let (source, destination) = self.ends(&bind)?;
         check_destination(&source, &destination)?;
+        let is_durable = source.options.durable && destination.is_durable();
+        self.check_disk(is_durable, format_args!("bind to {}", self.exchange_text(&source.name)))?;
         let binding = Binding { key: bind.key, arguments: bind.arguments, destination: destination.clone() };
         let missed = self.vhost.add_binding(&mut topology, &source, binding);
         let missed = missed.map_err(ChannelException::precondition_failed)?;

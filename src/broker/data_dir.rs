@@ -25,6 +25,9 @@ const LOG_FILES: u32 = 16;
 /// The folder of messages that left the memory and are not kept.
 pub(super) const SPILL: &str = "spill";
 
+/// Octets that the log leaves of the disk besides: for definitions, checkpoints, segments.
+const DISK_MARGIN: u64 = 32 * 1024 * 1024;
+
 /// Largest message body in octets that can be kept: it must fit into one record of the log.
 pub const KEPT_MESSAGE_MAX: u64 = 128 * 1024 * 1024;
 
@@ -43,12 +46,15 @@ pub struct DataDir {
 }
 
 impl DataDir {
-    /// Opens the directory, or makes a new one, and reads what is there.
+    /// Opens the directory, or makes a new one, and reads what is there. `free_limit`: octets that its disk should
+    /// have left.
     ///
     /// # Errors
     /// When it cannot be used: another process has it, it holds something else, is of a later release, or damaged.
-    pub fn open(dir: &Path) -> io::Result<Self> {
-        Self::open_with(dir, options())
+    pub fn open(dir: &Path, free_limit: u64) -> io::Result<Self> {
+        // The log keeps its files for ever: if it took the room below which publishers are blocked, they would stay so.
+        let disk_reserve = free_limit.saturating_add(free_limit / 10).saturating_add(DISK_MARGIN);
+        Self::open_with(dir, Options { disk_reserve, ..options() })
     }
 
     /// As [`Self::open`], with a log of another size.

@@ -329,6 +329,10 @@ mod tests {
             LogPosition(told.len() as u64)
         }
 
+        fn disk_free(&self) -> io::Result<u64> {
+            Ok(u64::MAX)
+        }
+
         fn durable(&self) -> LogPosition {
             LogPosition(0)
         }

@@ -56,7 +56,9 @@ impl Session {
         let ExchangeDeclaration { name, durable, auto_delete, internal, arguments, .. } = declaration;
         arguments::check(kind, &arguments).map_err(ChannelException::precondition_failed)?;
         self.check_exchange_arguments(&name, &arguments)?;
-        self.check_room(&self.exchange_text(&name))?;
+        let entity = self.exchange_text(&name);
+        self.check_room(&entity)?;
+        self.check_disk(durable, format_args!("declare {entity}"))?;
         tracing::debug!(exchange = %name, kind = kind.name(), durable, "exchange declared");
         let options = ExchangeOptions { kind, durable, auto_delete, internal, arguments };
         self.vhost.add_exchange(&mut topology, name, options);

@@ -49,6 +49,12 @@ pub trait MessageLog: Send + Sync + fmt::Debug {
     /// or none.
     fn append(&self, records: &[Record], atomic: bool, durability: Durability) -> LogPosition;
 
+    /// Octets that the disk has left.
+    ///
+    /// # Errors
+    /// The disk did not say.
+    fn disk_free(&self) -> io::Result<u64>;
+
     /// Everything up to this position is durable, in the sense in which it was appended.
     fn durable(&self) -> LogPosition;
 
@@ -251,6 +257,14 @@ impl Journal {
         self.log.as_ref().is_some_and(|log| log.is_tight())
     }
 
+    /// Octets that the log's disk has left; `None` without a log.
+    ///
+    /// # Errors
+    /// The disk did not say.
+    pub fn disk_free(&self) -> io::Result<Option<u64>> {
+        self.log.as_ref().map(|log| log.disk_free()).transpose()
+    }
+
     /// Whether the log is durable up to `position`.
     pub fn is_durable(&self, position: LogPosition) -> bool {
         self.log.is_none() || self.watermark() >= position
@@ -389,6 +403,10 @@ mod tests {
 
         fn durable(&self) -> LogPosition {
             LogPosition(self.durable.load(Ordering::Relaxed))
+        }
+
+        fn disk_free(&self) -> io::Result<u64> {
+            Ok(u64::MAX)
         }
 
         fn written(&self) -> LogPosition {

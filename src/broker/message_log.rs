@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Weak};
 
-use super::alarm::Alarms;
+use super::alarm::{Alarms, DiskCause};
 use super::journal::{Durability, Journal, MessageLog, Record};
 use super::lane::lane;
 use crate::clock::Timestamp;
@@ -70,6 +70,10 @@ impl MessageLog for StoreLog {
 
     fn written(&self) -> LogPosition {
         self.store.written()
+    }
+
+    fn disk_free(&self) -> io::Result<u64> {
+        self.store.space().map(|space| space.disk_free).map_err(io::Error::other)
     }
 
     fn is_tight(&self) -> bool {
@@ -170,9 +174,9 @@ impl Observer for Watch {
 
     fn alarm(&self, error: Option<&StoreError>) {
         if let Some(error) = error {
-            tracing::error!(%error, "messages cannot be moved out of the log, publishers are blocked");
+            tracing::error!(%error, "the log cannot make room, publishers are blocked");
         }
-        self.alarms.set_disk(error.is_some());
+        self.alarms.set_disk(DiskCause::Log, error.is_some());
     }
 }
 

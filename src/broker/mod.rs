@@ -21,6 +21,7 @@ mod exchanges;
 pub mod firehose;
 mod first;
 mod foundation;
+mod free_space;
 pub mod journal;
 mod lane;
 mod message_log;
@@ -53,7 +54,7 @@ use crate::id::ConnectionId;
 use crate::metadata::Recovered;
 use crate::name::Name;
 
-use alarm::Alarms;
+use alarm::{Alarms, DiskCause};
 use connections::Connections;
 use foundation::Foundation;
 use message_log::StoreLog;
@@ -140,6 +141,8 @@ impl Broker {
             return Ok((Self::with(&mut defined, rules, clock, Foundation::new(timers, alarms)), None));
         };
         let DataDir { definitions, mut defined, store, stored, after_crash, spill, durability } = data;
+        let full = Arc::clone(&alarms);
+        definitions.on_full(move |is_full| full.set_disk(DiskCause::Definitions, is_full));
         let log = Arc::new(StoreLog::new(store));
         let definitions = Arc::new(definitions);
         let journal = Journal::new(Some(Arc::<StoreLog>::clone(&log))).behind(&definitions);

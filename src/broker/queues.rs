@@ -81,7 +81,7 @@ impl Session {
             }
             None => self.create_queue(&mut topology, declaration, now)?,
         };
-        self.answer_after(&topology);
+        self.answer_after_definition(&queue);
         Counters::count(&self.vhost.churn.declared);
         Ok((queue.name.clone(), queue.counts()))
     }
@@ -95,7 +95,9 @@ impl Session {
         self.check_queue_limit(&declaration.name)?;
         self.check_dead_letter_exchange(&declaration)?;
         let options = self.queue_options(&declaration)?;
-        self.check_room(&self.queue_text(&declaration.name))?;
+        let entity = self.queue_text(&declaration.name);
+        self.check_room(&entity)?;
+        self.check_disk(options.durable, format_args!("declare {entity}"))?;
         tracing::debug!(queue = %declaration.name, durable = options.durable, "queue declared");
         Ok(self.vhost.add_queue(topology, declaration.name, options, now))
     }

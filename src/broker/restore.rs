@@ -181,7 +181,7 @@ mod tests {
     use crate::message::{Envelope, MessageBuilder};
 
     fn open(dir: &TempDir) -> (Arc<Broker>, Arc<Vhost>) {
-        let data = DataDir::open(dir.path()).unwrap();
+        let data = DataDir::open(dir.path(), 0).unwrap();
         let memory = MemoryLimits { alarm: 1 << 20, messages: 1 << 20 };
         let broker =
             Broker::new(LoginRules::default(), &FirstUser::default(), Clock::start(), memory, Some(data))

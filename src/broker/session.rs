@@ -268,6 +268,20 @@ impl Session {
         Ok(())
     }
 
+    /// 406 if the disk has no room for the definition: it would not be answered before there is.
+    pub(super) fn check_disk(
+        &self,
+        is_durable: bool,
+        what: std::fmt::Arguments<'_>,
+    ) -> Result<(), ChannelException> {
+        if is_durable && self.vhost.definitions().is_some_and(|definitions| definitions.is_full()) {
+            return Err(ChannelException::precondition_failed(format_args!(
+                "cannot {what}: the disk is full"
+            )));
+        }
+        Ok(())
+    }
+
     /// 405 (RabbitMQ's text).
     pub(super) fn locked(&self, queue: &Name) -> ChannelException {
         ChannelException::resource_locked(format_args!(

@@ -49,6 +49,10 @@ impl Spill {
     /// The disk refuses; the messages stay where they are.
     pub(super) fn take(&self, queue: EntityId, messages: &[Unstored]) -> Result<Vec<(u8, Seq)>, StoreError> {
         let store = self.open()?;
+        if store.is_tight() {
+            // Never waited for: who waits here reads nothing back, and nothing would become free.
+            return Err(StoreError::io("find room in", &self.dir, &io::ErrorKind::StorageFull.into()));
+        }
         let fits = |message: &&Unstored| message.message.memory_len() <= MESSAGE_MAX;
         let messages: Vec<_> = messages.iter().filter(fits).collect();
         let mut position = None;

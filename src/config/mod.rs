@@ -16,6 +16,7 @@ pub mod file;
 mod first_user;
 pub mod load;
 mod log_filter;
+pub mod memory;
 mod rabbitmq;
 pub mod setting;
 mod suggest;
@@ -91,11 +92,16 @@ settings! {
         /// The first virtual host of a new data directory.
         default_vhost: String = "/".to_owned();
 
-        /// Octets of messages held in memory above which publishers are blocked.
-        memory_limit: u64 = 1024 * 1024 * 1024, octets, reloads;
+        /// Octets of messages held in memory above which publishers are blocked. Without it, six tenths of the memory
+        /// that the machine or the container has.
+        memory_limit: Option<u64> = None, octets, reloads;
 
-        /// Octets of messages held in memory above which they leave it for the data directory.
+        /// Octets of messages held in memory above which they leave it for the data directory; never more than a fifth
+        /// of the memory that the machine or the container has.
         message_memory: u64 = 128 * 1024 * 1024, octets;
+
+        /// Octets that the disk of the data directory should have left; publishers are blocked while it has less.
+        disk_free_limit: u64 = 50_000_000, octets;
 
         /// A file of definitions, as RabbitMQ exports them, to be taken over at every start.
         load_definitions: Option<PathBuf> = None;

@@ -25,8 +25,6 @@ pub struct NodeFacts {
     pub rabbitmq_version: String,
     /// Where it listens, and for what.
     pub listeners: Vec<ListenerFacts>,
-    /// Octets of messages that raise the memory alarm.
-    pub memory_limit: u64,
     /// Connections at a time.
     pub connections_max: usize,
     /// Where data is kept; `None`: nowhere.

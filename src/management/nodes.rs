@@ -15,9 +15,6 @@ use super::path::Segments;
 use super::refusal::Refusal;
 use super::view::node::{Application, AuthMechanism, Node};
 
-/// Octets of free disk below which RabbitMQ raises its alarm by default; shown by tools.
-pub(super) const DISK_FREE_LIMIT: u64 = 50_000_000;
-
 /// What the system says of this process.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Process {
@@ -97,10 +94,10 @@ fn node(api: &Api) -> Node<'_> {
         processors: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         run_queue: 0,
         mem_used: process.resident,
-        mem_limit: api.node.memory_limit,
+        mem_limit: api.broker.alarms.memory_limit(),
         mem_alarm: raised.memory,
         disk_free: process.disk_free,
-        disk_free_limit: DISK_FREE_LIMIT,
+        disk_free_limit: api.broker.alarms.disk_free_limit(),
         disk_free_alarm: raised.disk,
         fd_used: process.fds,
         fd_total: process.fds_max,

@@ -8,7 +8,9 @@
 //!
 //! Whoever answers a client waits for the position first: what was answered is on disk. Changes that come while a
 //! transaction is being written share the next one, so that pipelined declares cost one fsync for all of them.
-//! What may only follow a change ([`Definitions::record_then`]) is done by the thread, in the order of the changes.
+//! On a full disk the thread tries again until there is room, and those who wait go on waiting; meanwhile
+//! [`Definitions::is_full`], so that nobody needs to begin to. What may only follow a change
+//! ([`Definitions::record_then`]) is done by the thread, in the order of the changes.
 
 mod access;
 mod definition;
@@ -20,8 +22,10 @@ mod tables;
 use std::fmt;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
@@ -55,6 +59,12 @@ impl Position {
     }
 }
 
+/// How long to wait before a full disk is asked again.
+const FULL_PAUSE: Duration = Duration::from_millis(500);
+
+/// Told whether the disk is full.
+type OnFull = Box<dyn Fn(bool) + Send + Sync>;
+
 /// What is to be done once a change is on disk.
 type Then = Box<dyn FnOnce() + Send>;
 
@@ -66,9 +76,12 @@ pub struct Definitions {
     writer: Option<JoinHandle<()>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Shared {
     pending: Mutex<Pending>,
+    is_full: AtomicBool,
+    /// Is told when the disk is full and when it is not any more.
+    on_full: OnceLock<OnFull>,
     /// Something to write, or the end.
     changed: Condvar,
     /// Room for more.
@@ -116,7 +129,7 @@ impl Definitions {
         let (announce, durable) = watch::channel(Position::default());
         let writer = std::thread::Builder::new().name("lepus-metadata".to_owned()).spawn({
             let shared = Arc::clone(&shared);
-            move || write_changes(&store, &shared, &announce)
+            move || write_changes(store, &shared, &announce)
         })?;
         Ok((Self { shared, durable, writer: Some(writer) }, recovered))
     }
@@ -173,6 +186,18 @@ impl Definitions {
         self.durable(position).await;
     }
 
+    /// Whether the disk is full: what is recorded waits until there is room.
+    pub fn is_full(&self) -> bool {
+        self.shared.is_full.load(Ordering::Relaxed)
+    }
+
+    /// Has `tell` told when the disk is full and when it is not any more. Only the first one asked for is told.
+    pub fn on_full(&self, tell: impl Fn(bool) + Send + Sync + 'static) {
+        if self.shared.on_full.set(Box::new(tell)).is_ok() && self.is_full() {
+            self.shared.set_full(true);
+        }
+    }
+
     /// Whether the change at `position` is on disk.
     pub fn is_durable(&self, position: Position) -> bool {
         *self.durable.borrow() >= position
@@ -190,21 +215,63 @@ impl Drop for Definitions {
     }
 }
 
-fn write_changes(store: &Store, shared: &Shared, announce: &watch::Sender<Position>) {
+fn write_changes(mut store: Store, shared: &Shared, announce: &watch::Sender<Position>) {
     while let Some(Group { changes, then, position }) = shared.next() {
         shared.written.notify_all();
-        let written = if changes.is_empty() { Ok(()) } else { store.write(&changes) };
-        if let Err(error) = written {
-            // What follows a failed write is unknown, so that nothing may be answered any more.
-            tracing::error!(%error, "cannot write definitions, stopping at once");
-            std::process::abort();
+        while let Err(error) = if changes.is_empty() { Ok(()) } else { store.write(&changes) } {
+            if error.kind() != io::ErrorKind::StorageFull {
+                stop_at_once(&error);
+            }
+            match shared.wait_for_room(store, &error) {
+                Some(opened) => store = opened,
+                None => return,
+            }
+        }
+        if shared.is_full.load(Ordering::Relaxed) {
+            shared.set_full(false);
         }
         then.into_iter().for_each(|then| then());
         announce.send_replace(position);
     }
 }
 
+/// What follows a failed write is unknown, so that nothing may be answered any more.
+fn stop_at_once(error: &io::Error) -> ! {
+    tracing::error!(%error, "cannot write definitions, stopping at once");
+    std::process::abort()
+}
+
 impl Shared {
+    fn set_full(&self, is_full: bool) {
+        self.is_full.store(is_full, Ordering::Relaxed);
+        if let Some(tell) = self.on_full.get() {
+            tell(is_full);
+        }
+    }
+
+    /// All or nothing of a transaction is on disk, and it is nothing: the file is opened again as after a crash, once
+    /// the disk may have room. `None` at the end.
+    fn wait_for_room(&self, store: Store, error: &io::Error) -> Option<Store> {
+        if !self.is_full.load(Ordering::Relaxed) {
+            tracing::error!(%error, "definitions wait for room on the disk, and who declared them for an answer");
+            self.set_full(true);
+        }
+        let path = store.close();
+        loop {
+            let mut pending = self.pending.lock();
+            if pending.stopping {
+                return None;
+            }
+            self.changed.wait_for(&mut pending, FULL_PAUSE);
+            drop(pending);
+            match Store::open_at(path.clone()) {
+                Ok(store) => return Some(store),
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => stop_at_once(&error),
+                Err(error) => tracing::debug!(%error, "definitions cannot be opened again"),
+            }
+        }
+    }
+
     /// Waits for changes, and what follows them, and takes them all; `None` at the end.
     fn next(&self) -> Option<Group> {
         let mut pending = self.pending.lock();
@@ -222,6 +289,12 @@ impl Shared {
 impl Pending {
     fn len(&self) -> usize {
         self.changes.len() + self.then.len()
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("pending", &self.pending).finish_non_exhaustive()
     }
 }
 

@@ -14,7 +14,7 @@ use super::access::{PermissionDefinition, TopicPermissionDefinition, UserDefinit
 use super::definition::{BindingDefinition, Change, ExchangeDefinition, QueueDefinition};
 use super::policy::PolicyDefinition;
 use super::tables::{
-    BINDINGS, ByName, EXCHANGES, NEXT_ID_KEY, NUMBERS, Named, OPERATOR_POLICIES, PERMISSIONS, POLICIES,
+    self, BINDINGS, ByName, EXCHANGES, NEXT_ID_KEY, NUMBERS, Named, OPERATOR_POLICIES, PERMISSIONS, POLICIES,
     QUEUES, TOPIC_PERMISSIONS, Tables, USERS, VHOSTS,
 };
 use crate::name::Name;
@@ -29,6 +29,7 @@ const FORMAT: u64 = 2;
 
 /// In `NUMBERS`: the format of the file.
 const FORMAT_KEY: &str = "format";
+
 /// All definitions, for a start.
 #[derive(Debug, Default)]
 pub struct Recovered {
@@ -79,7 +80,16 @@ impl Store {
 
     /// Opens the file, which must be there.
     pub(super) fn open(dir: &Path) -> io::Result<Self> {
-        let path = dir.join(FILE);
+        Self::open_at(dir.join(FILE))
+    }
+
+    /// Closes the file; returns where it is.
+    pub(super) fn close(self) -> PathBuf {
+        self.path
+    }
+
+    /// As [`Self::open`].
+    pub(super) fn open_at(path: PathBuf) -> io::Result<Self> {
         let len = std::fs::metadata(&path).map_err(|error| refusal(&path, error.into()))?.len();
         if len == 0 {
             return Err(damaged(&path, "it is empty"));
@@ -109,6 +119,10 @@ impl Store {
     }
 
     fn check_format(&self) -> io::Result<()> {
+        // A start that need not write does not: on a full disk it could not, and nobody could consume what is there.
+        if self.is_current().map_err(|error| at(&self.path, "cannot be read", error))? {
+            return Ok(());
+        }
         let format = self.in_transaction(|transaction| {
             let mut numbers = transaction.open_table(NUMBERS)?;
             let found = numbers.get(FORMAT_KEY)?.map(|format| format.value());
@@ -127,6 +141,16 @@ impl Store {
             ));
         }
         Ok(())
+    }
+
+    /// Whether the file has this release's format and all its tables.
+    fn is_current(&self) -> Result<bool, redb::Error> {
+        let transaction = self.database.begin_read()?;
+        if transaction.list_tables()?.count() < tables::COUNT {
+            return Ok(false);
+        }
+        let format = transaction.open_table(NUMBERS)?.get(FORMAT_KEY)?;
+        Ok(format.is_some_and(|format| format.value() == FORMAT))
     }
 
     /// Writes changes in order, all or none, and waits for the disk.
@@ -149,7 +173,10 @@ impl Store {
             transaction.commit()?;
             Ok::<_, redb::Error>(result)
         };
-        transact().map_err(|error| at(&self.path, "cannot be written", error))
+        transact().map_err(|error| {
+            let kind = if let redb::Error::Io(error) = &error { error.kind() } else { io::ErrorKind::Other };
+            io::Error::new(kind, at(&self.path, "cannot be written", error))
+        })
     }
 
     /// Reads everything.

@@ -29,6 +29,9 @@ pub(super) const NUMBERS: TableDefinition<'static, &'static str, u64> = TableDef
 /// In `NUMBERS`: an identity greater than any that was given to a queue.
 pub(super) const NEXT_ID_KEY: &str = "next_id";
 
+/// How many tables there are. A file with fewer is from before some of them.
+pub(super) const COUNT: usize = 10;
+
 /// The tables of one transaction.
 pub(super) struct Tables<'t> {
     queues: Table<'t, (&'static str, &'static str), &'static [u8]>,

@@ -42,8 +42,13 @@ impl Shared {
     /// the next call tries again.
     pub(super) fn maintain(&self) -> Result<bool, StoreError> {
         let _guard = self.reclaim.lock();
-        let done = self.maintain_all();
-        self.raise(done.as_ref().err().cloned());
+        let has_room = self.survey();
+        let done = self.maintain_all().and_then(|worked| has_room.map(|()| worked));
+        let alarm = done.as_ref().err().cloned().or_else(|| self.check_crowd().err());
+        // A commit that waits for a file has its own reason for the alarm.
+        if alarm.is_some() || !self.is_stalled.load(Ordering::Acquire) {
+            self.raise(alarm);
+        }
         done
     }
 
@@ -68,14 +73,9 @@ impl Shared {
     /// The oldest log file, if free ones are scarce and all that is in it has been applied.
     fn retirable(&self) -> Option<Retiring> {
         let index = self.index.lock();
-        let unmade = (self.options.log_files as usize).saturating_sub(index.slots.len());
         // A commit that waits has found that no more can be made, or that the disk has no room for one.
         let is_stalled = self.is_stalled.load(Ordering::Acquire);
-        let is_enough = if is_stalled {
-            !index.free.is_empty()
-        } else {
-            index.free.len() + unmade >= self.options.spare_files()
-        };
+        let is_enough = if is_stalled { !index.free.is_empty() } else { !self.is_scarce(&index) };
         if is_enough {
             return None;
         }
@@ -133,7 +133,7 @@ impl Shared {
 
     fn can_carry(&self) -> bool {
         let index = self.index.lock();
-        let unmade = (self.options.log_files as usize).saturating_sub(index.slots.len());
+        let unmade = self.unmade(&index);
         !self.is_stalled.load(Ordering::Acquire) && index.free.len() + unmade > 0
     }
 
@@ -230,7 +230,7 @@ impl Shared {
         index.free.extend(retired);
         index.garbage.extend(replaced);
         index.reclaims += 1;
-        self.is_tight.store(index.is_tight(&self.options), Ordering::Release);
+        self.is_tight.store(self.is_crowded(&index), Ordering::Release);
         drop(index);
         self.slot_freed.notify_all();
         Ok(())

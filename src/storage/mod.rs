@@ -21,6 +21,7 @@ mod maintain;
 mod offline;
 mod recovery;
 mod repair;
+mod room;
 mod salvage;
 mod upgrade;
 

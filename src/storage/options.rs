@@ -47,6 +47,8 @@ pub struct Options {
     pub log_file_len: u64,
     /// Most log files there are; at least 4. They are made as they are needed.
     pub log_files: u32,
+    /// Octets that the log leaves of the disk when it grows, beyond its first few files.
+    pub disk_reserve: u64,
     /// Most octets of a block; a larger record spans several.
     pub block_len: usize,
     /// Appended and not yet written octets from which on publishers are to wait.
@@ -66,6 +68,7 @@ impl Default for Options {
             driver: Driver::Threads,
             log_file_len: 64 << 20,
             log_files: 8,
+            disk_reserve: 0,
             block_len: 1 << 20,
             buffer_len: 16 << 20,
             segment_len: 64 << 20,
@@ -74,9 +77,6 @@ impl Default for Options {
         }
     }
 }
-
-/// Fewest log files that are kept free or not yet made, so that a roll need not wait.
-const SPARE_FILES_MIN: usize = 2;
 
 /// Most octets that are synced together; beyond that a confirm waits less if the group is split.
 const BATCH_LEN: u64 = 16 << 20;
@@ -92,17 +92,6 @@ impl Options {
         self
     }
 
-    /// Log files that reclaiming keeps free or not yet made: more than are left when publishers are made to wait, who
-    /// would else wait for a reclaim that waits for them.
-    pub(super) fn spare_files(&self) -> usize {
-        (self.log_files as usize / 4 + 1).max(SPARE_FILES_MIN)
-    }
-
-    /// Whether so many log files in use are more than three quarters of all: publishers are to wait.
-    pub(super) fn is_tight(&self, used: usize) -> bool {
-        used * 4 > self.log_files as usize * 3
-    }
-
     /// Octets of a record's part in a block.
     pub(super) fn payload_max(&self) -> usize {
         self.block_len - super::log::block::BLOCK_HEAD
@@ -116,21 +105,5 @@ impl Options {
 
     pub(super) fn batch_len(&self) -> usize {
         usize::try_from(BATCH_LEN.min(self.log_file_len / 2)).unwrap_or(usize::MAX)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reclaiming_begins_before_publishers_wait_however_many_files_there_are() {
-        for log_files in 4..=1024 {
-            let options = Options { log_files, ..Options::default() };
-            let total = log_files as usize;
-            let tight_from = (0..=total).find(|&used| options.is_tight(used));
-            let reclaimed_from = total - options.spare_files() + 1;
-            assert!(tight_from.is_some_and(|used| reclaimed_from <= used), "{log_files} files");
-        }
     }
 }

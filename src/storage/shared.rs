@@ -1,7 +1,7 @@
 //! What the store's threads and its callers share, and the commit.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -14,7 +14,6 @@ use super::index::{Effect, Index, SlotState};
 use super::log::assemble::{Assembler, BlockAt};
 use super::log::block::{BLOCK_HEAD, FILE_HEAD};
 use super::log::buffer::{Group, GroupBuffer};
-use super::log::roster;
 use super::log::slot::Slot;
 use super::log::writer::{LogWriter, Written};
 use super::names::Names;
@@ -44,6 +43,8 @@ pub(super) struct Shared {
     pub(super) written: AtomicU64,
     /// Something was written to the log's last file since it was synced.
     pub(super) is_unsynced: AtomicBool,
+    /// Most log files that there can be, as far as is known.
+    pub(super) files_max: AtomicU32,
     /// Publishers are to wait: too much log is in use.
     pub(super) is_tight: AtomicBool,
     /// A commit waits for a free log file.
@@ -97,7 +98,7 @@ impl Shared {
         let was_empty = batches.is_empty();
         for range in batches {
             let done = self.commit_batch(&mut committer.writer, &mut group, range);
-            done.map_err(|error| self.fail(error))?;
+            done.map_err(|error| self.end(error))?;
         }
         committer.spare = group;
         Ok(!was_empty)
@@ -171,7 +172,7 @@ impl Shared {
     /// A log file to go on in that need not be waited for.
     fn ready_slot(&self, first_lsn: u64) -> Option<Arc<Slot>> {
         let free = self.index.lock().free.pop();
-        let number = free.or_else(|| self.make_slot().ok().flatten())?;
+        let number = free.or_else(|| self.make_slot())?;
         self.use_slot(number, first_lsn)
     }
 
@@ -218,34 +219,13 @@ impl Shared {
             let free = self.index.lock().free.pop();
             let slot = match free {
                 Some(number) => Some(number),
-                None => self.make_slot()?,
+                None => self.make_slot(),
             };
             if let Some(slot) = slot.and_then(|number| self.use_slot(number, writer.next_lsn)) {
                 self.is_stalled.store(false, Ordering::Release);
                 return Ok(slot);
             }
             self.wait_for_slot()?;
-        }
-    }
-
-    /// Makes one more log file if there may be more; one that cannot be made is an alarm, for others may become free.
-    fn make_slot(&self) -> Result<Option<u32>, StoreError> {
-        let number = self.index.lock().slots.len();
-        let Some(number) = u32::try_from(number).ok().filter(|&number| number < self.options.log_files)
-        else {
-            return Ok(None);
-        };
-        let made = roster::add(&*self.env, &self.names, number, self.options.log_file_len, self.store_id);
-        match made {
-            Ok(slot) => {
-                self.index.lock().add_slot(Arc::new(slot));
-                Ok(Some(number))
-            }
-            Err(error) if self.index.lock().order.len() > 1 => {
-                self.raise(Some(error));
-                Ok(None)
-            }
-            Err(error) => Err(error),
         }
     }
 
@@ -257,7 +237,7 @@ impl Shared {
         state.first_lsn = first_lsn;
         state.end = FILE_HEAD;
         let slot = Arc::clone(&state.slot);
-        self.is_tight.store(index.is_tight(&self.options), Ordering::Release);
+        self.is_tight.store(self.is_crowded(&index), Ordering::Release);
         Some(slot)
     }
 
@@ -290,6 +270,12 @@ impl Shared {
             Some(error) => Err(StoreError::Failed(Box::new(error.clone()))),
             None => Ok(()),
         }
+    }
+
+    /// The commit cannot be done: the log has failed, unless it was to end and only had no room left.
+    fn end(&self, error: StoreError) -> StoreError {
+        let waited = self.is_closing.load(Ordering::Acquire) && self.is_stalled.load(Ordering::Acquire);
+        if waited { error } else { self.fail(error) }
     }
 
     /// The log's end is unknown from here on: nothing is accepted any more, and everyone is told once.
@@ -330,10 +316,5 @@ impl Index {
     pub(super) fn add_slot(&mut self, slot: Arc<Slot>) {
         let number = slot.number;
         self.slots.insert(number, SlotState::empty(slot));
-    }
-
-    /// Whether three quarters of the log are in use and no space is left to be made.
-    pub(super) fn is_tight(&self, options: &Options) -> bool {
-        options.is_tight(self.order.len())
     }
 }

@@ -1,7 +1,7 @@
 //! The store as its callers see it.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -435,6 +435,7 @@ impl Shared {
             durable: AtomicU64::new(0),
             written: AtomicU64::new(0),
             is_unsynced: AtomicBool::new(false),
+            files_max: AtomicU32::new(options.log_files),
             is_tight: AtomicBool::new(false),
             is_stalled: AtomicBool::new(false),
             is_closing: AtomicBool::new(false),

@@ -104,7 +104,7 @@ async fn health_checks_fail_with_503_and_the_reason() {
     let missing = broker.get("/health/checks/port-listener/1").await;
     assert_eq!((missing.status, &missing.json()["missing"]), (503, &json!(1)));
     assert_eq!(broker.get("/health/checks/protocol-listener/mqtt").await.status, 503);
-    broker.app.broker().alarms.set_disk(true);
+    broker.app.broker().alarms.set_disk(lepus::broker::alarm::DiskCause::Log, true);
     let alarms = broker.get("/health/checks/alarms").await;
     assert_eq!((alarms.status, &alarms.json()["alarms"][0]["resource"]), (503, &json!("disk")));
     assert_eq!(broker.get("/health/checks/port-listener/x").await.status, 400);

@@ -2,17 +2,25 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::support::Peer;
+
+/// Where the binary is.
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_lepus");
 
 /// A broker process; killed when dropped.
 pub(crate) struct Binary {
     child: Child,
     address: SocketAddr,
+    /// Where it serves the management API, if it does.
+    management: Option<SocketAddr>,
     /// What it logged before it served.
     pub(crate) greeting: Vec<String>,
     /// Reads the log, so that the broker never waits for it.
@@ -34,13 +42,25 @@ impl Binary {
 
     /// As [`Self::start`], with more on the command line or in the environment.
     pub(crate) fn start_on(dir: &TempDir, more: impl FnOnce(&mut Command)) -> Self {
-        let mut child = spawn(dir, more);
+        Self::started(spawn(Command::new(BINARY), dir.path(), more))
+    }
+
+    /// With the management API, by a command that takes the binary's arguments.
+    pub(crate) fn start_by(command: Command, dir: &Path) -> Self {
+        Self::started(spawn(command, dir, |command| {
+            command.env("LEPUS_MANAGEMENT_LISTEN", "127.0.0.1:0");
+        }))
+    }
+
+    fn started(mut child: Child) -> Self {
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
-        let (mut address, mut greeting) = (None, Vec::new());
+        let (mut address, mut management, mut greeting) = (None, None, Vec::new());
         loop {
-            let line = lines.next().expect("the broker ends before it serves");
-            if let Some((_, rest)) = line.split_once("address=") {
-                address = rest.split_whitespace().next().unwrap().parse().ok();
+            let line =
+                lines.next().unwrap_or_else(|| panic!("the broker ends before it serves: {greeting:#?}"));
+            if let Some((what, rest)) = line.split_once("address=") {
+                let listening = rest.split_whitespace().next().unwrap().parse().ok();
+                *(if what.contains("for HTTP") { &mut management } else { &mut address }) = listening;
             }
             greeting.push(line);
             if greeting.last().is_some_and(|line| line.contains("Server startup complete")) {
@@ -48,12 +68,12 @@ impl Binary {
             }
         }
         let log = Some(std::thread::spawn(move || lines.collect()));
-        Self { child, address: address.unwrap(), greeting, log }
+        Self { child, address: address.unwrap(), management, greeting, log }
     }
 
     /// What a broker says that gives up on `dir`.
     pub(crate) fn refused(dir: &TempDir) -> Vec<String> {
-        let mut child = spawn(dir, |_| ());
+        let mut child = spawn(Command::new(BINARY), dir.path(), |_| ());
         let lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
         let started = |line: &String| assert!(!line.contains("Server startup complete"), "it has started");
         let lines: Vec<String> = lines.inspect(started).filter(|line| line.starts_with("lepus: ")).collect();
@@ -80,6 +100,17 @@ impl Binary {
         self.log.take().unwrap().join().unwrap()
     }
 
+    /// What `/api/nodes` says; it must have been started with the management API.
+    pub(crate) async fn nodes(&self) -> String {
+        let mut socket = TcpStream::connect(self.management.unwrap()).await.unwrap();
+        let request = "GET /api/nodes HTTP/1.1\r\nHost: broker\r\nConnection: close\r\n\
+            Authorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\n\r\n";
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
@@ -99,9 +130,8 @@ impl Binary {
     }
 }
 
-fn spawn(dir: &TempDir, more: impl FnOnce(&mut Command)) -> Child {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lepus"));
-    command.args(["server", "--listen", "127.0.0.1:0", "--log", "info", "--data-dir"]).arg(dir.path());
+fn spawn(mut command: Command, dir: &Path, more: impl FnOnce(&mut Command)) -> Child {
+    command.args(["server", "--listen", "127.0.0.1:0", "--log", "info", "--data-dir"]).arg(dir);
     command.env("NO_COLOR", "1").env("LEPUS_MANAGEMENT_LISTEN", "off").env("LEPUS_PROMETHEUS_LISTEN", "off");
     more(&mut command);
     command.stderr(Stdio::piped()).spawn().unwrap()

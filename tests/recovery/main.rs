@@ -2,7 +2,6 @@
 //! hold.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::print_stdout,
     reason = "in a test a panic is the report, and a skipped one says so"
@@ -18,6 +17,7 @@ mod damage;
 mod definitions;
 mod durability;
 mod faulty;
+mod full_disk;
 mod kills;
 mod messages;
 mod order;

@@ -6,7 +6,7 @@ const LIMIT: u64 = 1 << 20;
 
 #[tokio::test]
 async fn publishers_are_blocked_until_memory_is_free() {
-    let Some(broker) = Broker::start_with(|config| config.memory_limit = LIMIT).await else { return };
+    let Some(broker) = Broker::start_with(|config| config.memory_limit = Some(LIMIT)).await else { return };
     let mut publisher = broker.channel().await;
     let mut other = broker.channel().await;
     let q = unique("q");
@@ -28,7 +28,7 @@ async fn publishers_are_blocked_until_memory_is_free() {
 
 #[tokio::test]
 async fn clients_without_the_capability_are_blocked_in_silence() {
-    let Some(broker) = Broker::start_with(|config| config.memory_limit = LIMIT).await else { return };
+    let Some(broker) = Broker::start_with(|config| config.memory_limit = Some(LIMIT)).await else { return };
     let mut publisher = broker.dial().await;
     let mut credentials = Credentials::plain("guest", "guest");
     credentials.capabilities = Table::default();

@@ -27,6 +27,7 @@ pub(crate) fn small_options(random: &mut Random) -> Options {
         durability: if random.once_in(4) { Durability::Os } else { Durability::Fsync },
         driver: Driver::Caller,
         log_file_len: 64 << 10,
+        disk_reserve: 0,
         log_files: 5 + random.below(3) as u32,
         block_len: 4096 << random.below(3),
         buffer_len: 64 << 10,

@@ -68,6 +68,8 @@ pub(crate) struct Peer {
     transcript: VecDeque<String>,
     /// The largest frame this peer sends.
     pub(crate) frame_max: usize,
+    /// How long it waits for a frame, or to be read.
+    pub(crate) patience: Duration,
     /// RabbitMQ 3 is on the other side.
     is_rabbitmq_3: bool,
 }
@@ -92,6 +94,7 @@ impl Peer {
             received: VecDeque::new(),
             transcript: VecDeque::new(),
             frame_max: 131_072,
+            patience: PATIENCE,
             is_rabbitmq_3: false,
         }
     }
@@ -155,7 +158,7 @@ impl Peer {
 
     /// Sends what the broker may refuse to read: a reset connection is an outcome here, not a failure.
     pub(crate) async fn try_send_bytes(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        match timeout(PATIENCE, self.stream.write_all(bytes)).await {
+        match timeout(self.patience, self.stream.write_all(bytes)).await {
             Ok(result) => result,
             Err(_) => self.fail("the broker does not read"),
         }
@@ -201,7 +204,7 @@ impl Peer {
 /// Expecting.
 impl Peer {
     pub(crate) async fn expect_frame(&mut self) -> Frame {
-        match timeout(PATIENCE, self.next_frame()).await {
+        match timeout(self.patience, self.next_frame()).await {
             Ok(Some(frame)) => frame,
             Ok(None) => self.fail("expected a frame, but the broker closed the socket"),
             Err(_) => self.fail("expected a frame, but none came"),

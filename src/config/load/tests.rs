@@ -31,7 +31,7 @@ fn each_layer_is_stronger_than_the_one_before() {
     let file = file("memory_limit = \"2MiB\"\nidentity = \"lepus\"\n[limits]\nconnections_max = 10\n");
     let mut sources = sources(&[&file]);
     let loaded = sources.load().unwrap();
-    assert_eq!(loaded.config.memory_limit, 2 << 20);
+    assert_eq!(loaded.config.memory_limit, Some(2 << 20));
     assert_eq!(loaded.config.limits.connections_max, 10);
     assert_eq!(loaded.config.limits.heartbeat, Config::default().limits.heartbeat);
 
@@ -41,7 +41,7 @@ fn each_layer_is_stronger_than_the_one_before() {
     ];
     sources.flags = vec![flag("limits.connections_max", "12")];
     let loaded = sources.load().unwrap();
-    assert_eq!(loaded.config.memory_limit, 3 << 20);
+    assert_eq!(loaded.config.memory_limit, Some(3 << 20));
     assert_eq!(loaded.config.limits.connections_max, 12);
 
     let origin = |key: &str| {
@@ -58,7 +58,7 @@ fn each_layer_is_stronger_than_the_one_before() {
 fn of_two_files_the_later_one_wins() {
     let (first, second) = (file("memory_limit = 1\nlisten = [\"127.0.0.1:1\"]"), file("memory_limit = 2"));
     let config = sources(&[&first, &second]).load().unwrap().config;
-    assert_eq!((config.memory_limit, config.listen.len()), (2, 1));
+    assert_eq!((config.memory_limit, config.listen.len()), (Some(2), 1));
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn the_environment_can_name_the_file() {
     let file = file("memory_limit = 7");
     let path = file.path().display().to_string();
     let sources = Sources { environment: vec![("LEPUS_CONFIG".to_owned(), path)], ..Sources::default() };
-    assert_eq!(sources.load().unwrap().config.memory_limit, 7);
+    assert_eq!(sources.load().unwrap().config.memory_limit, Some(7));
 }
 
 #[test]

@@ -1,8 +1,7 @@
 //! Which key of RabbitMQ's is which setting of ours.
 
-use std::fs;
-
 use crate::config::load::{Given, Origin};
+use crate::config::memory;
 use crate::config::value::Raw;
 
 /// A key of RabbitMQ's.
@@ -182,19 +181,10 @@ fn level(_: &str, value: &str) -> Result<Option<Raw>, String> {
 fn share_of_memory(_: &str, value: &str) -> Result<Option<Raw>, String> {
     let share = value.parse::<f64>().ok().filter(|share| *share > 0.0 && *share <= 1.0);
     let share = share.ok_or_else(|| format!("'{value}' is not a part such as 0.6"))?;
-    let memory = memory().ok_or("the machine does not say how much memory it has: set it absolutely")?;
+    let memory =
+        memory::available().ok_or("the machine does not say how much memory it has: set it absolutely")?;
     // In thousandths: exact enough, and without a way to overflow.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 1000")]
     let thousandths = (share * 1000.0) as u64;
     Ok(Some(Raw::Word((memory / 1000 * thousandths).to_string())))
-}
-
-/// Octets of the machine's memory, or of the part that a container may have of it.
-fn memory() -> Option<u64> {
-    let meminfo = fs::read_to_string("/proc/meminfo").ok()?;
-    let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    let total = total.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? * 1024;
-    let limit = fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
-    let limit = limit.and_then(|limit| limit.trim().parse().ok());
-    Some(limit.map_or(total, |limit: u64| limit.min(total)))
 }

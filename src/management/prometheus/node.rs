@@ -2,7 +2,7 @@
 
 use super::text::{Kind, Text};
 use crate::management::api::Api;
-use crate::management::nodes::{DISK_FREE_LIMIT, Process};
+use crate::management::nodes::Process;
 use crate::metrics::{MessageTally, SIZE_BOUNDS};
 
 /// A metric without labels: name, help, value.
@@ -20,6 +20,7 @@ pub(super) fn write(text: &mut Text, api: &Api) {
 
 fn process(text: &mut Text, api: &Api) {
     let process = Process::ask(api.node.data_dir.as_deref());
+    let disk_free_limit = api.broker.alarms.disk_free_limit();
     let raised = *api.broker.alarms.subscribe().borrow();
     let uptime = api.now().millis_since(api.started) / 1000;
     let gauges: [Metric; 10] = [
@@ -27,9 +28,9 @@ fn process(text: &mut Text, api: &Api) {
         ("process_max_fds", "Open file descriptors limit", process.fds_max),
         ("process_open_tcp_sockets", "Open TCP sockets", api.broker.connections.len() as u64),
         ("process_resident_memory_bytes", "Memory used in bytes", process.resident),
-        ("resident_memory_limit_bytes", "Memory high watermark in bytes", api.node.memory_limit),
+        ("resident_memory_limit_bytes", "Memory high watermark in bytes", api.broker.alarms.memory_limit()),
         ("disk_space_available_bytes", "Disk space available in bytes", process.disk_free),
-        ("disk_space_available_limit_bytes", "Free disk space low watermark in bytes", DISK_FREE_LIMIT),
+        ("disk_space_available_limit_bytes", "Free disk space low watermark in bytes", disk_free_limit),
         ("erlang_uptime_seconds", "Node uptime", uptime),
         ("alarms_memory_used_watermark", "is 1 if the memory alarm is in effect", u64::from(raised.memory)),
         ("alarms_free_disk_space_watermark", "is 1 if the disk alarm is in effect", u64::from(raised.disk)),

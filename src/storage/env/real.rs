@@ -66,8 +66,8 @@ impl Env for RealEnv {
         let mut file =
             fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         file.try_lock().map_err(io::Error::from)?;
-        file.set_len(0)?;
-        writeln!(file, "{}", std::process::id())?;
+        // For people: a full disk must not keep the broker from starting.
+        let _written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
         Ok(Box::new(file))
     }
 

@@ -1,6 +1,6 @@
 //! A log file: made once, zero-filled, then reused.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::block::{FILE_HEAD, LOG_VERSION, decode_file_head, encode_file_head};
@@ -34,19 +34,28 @@ impl Slot {
     ) -> Result<Self, StoreError> {
         let path = names.log(number);
         let draft = unfinished(&path);
-        let file = env.open(&draft, OpenMode::Create).doing("create", &draft)?;
-        file.write_at(&encode_file_head(number, capacity, store), 0).doing("write", &draft)?;
+        let made = Self::fill(env, &draft, &encode_file_head(number, capacity, store), capacity);
+        let file = made.inspect_err(|_| {
+            // What it took of a full disk goes back.
+            let _ = env.remove(&draft);
+        })?;
+        env.rename(&draft, &path).doing("rename", &draft)?;
+        env.sync_dir(&names.logs()).doing("sync", &names.logs())?;
+        Ok(Self { number, path, file, capacity })
+    }
+
+    fn fill(env: &dyn Env, draft: &Path, head: &[u8], capacity: u64) -> Result<Arc<dyn File>, StoreError> {
+        let file = env.open(draft, OpenMode::Create).doing("create", draft)?;
+        file.write_at(head, 0).doing("write", draft)?;
         let zeros = vec![0; ZEROS_LEN];
         let mut at = FILE_HEAD;
         while at < capacity {
             let len = usize::try_from(capacity - at).unwrap_or(ZEROS_LEN).min(ZEROS_LEN);
-            file.write_at(zeros.get(..len).unwrap_or_default(), at).doing("write", &draft)?;
+            file.write_at(zeros.get(..len).unwrap_or_default(), at).doing("write", draft)?;
             at += len as u64;
         }
-        file.sync().doing("sync", &draft)?;
-        env.rename(&draft, &path).doing("rename", &draft)?;
-        env.sync_dir(&names.logs()).doing("sync", &names.logs())?;
-        Ok(Self { number, path, file, capacity })
+        file.sync().doing("sync", draft)?;
+        Ok(file)
     }
 
     /// Opens a file that is damaged as a whole, for the blocks that it may still hold.
