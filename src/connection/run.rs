@@ -185,17 +185,17 @@ impl Connection {
         if let Some(event) = self.wait_for_room(line).await {
             return event;
         }
-        if let Some(event) = self.wait_for_log().await {
-            return event;
-        }
-        if line.is_paused {
-            return Event::Octets;
-        }
         loop {
+            // First, and while it waits for the log too: a publisher is never held back for long without a word.
             self.follow_alarm(line);
+            let is_held = !line.blocked && self.publishes && self.context.session.is_congested();
+            let is_idle = line.blocked || is_held;
+            if line.is_paused && !is_idle {
+                return Event::Octets;
+            }
             tokio::select! {
                 biased;
-                read = line.input.read(), if !line.blocked => {
+                read = line.input.read(), if !is_idle => {
                     self.context.entry.on_read(*read.as_ref().unwrap_or(&0));
                     return line.liveness.on_read(read);
                 }
@@ -203,8 +203,9 @@ impl Connection {
                 () = self.settings.stopping.cancelled() => return Event::Stopping,
                 reason = self.context.entry.closing() => return Event::Unwanted(reason.to_owned()),
                 _changed = line.alarms.changed() => {}
+                () = tokio::time::sleep(LOG_PAUSE), if is_held => {}
                 () = &mut line.liveness.check, if line.liveness.patience.is_some() => {
-                    if line.blocked {
+                    if is_idle {
                         // What is not read cannot be heard (RabbitMQ pauses here too).
                         line.liveness.heard_now();
                     }
@@ -225,18 +226,6 @@ impl Connection {
                     Err(_) => return Some(Event::Unread),
                 },
                 () = line.writer.ended() => return Some(Event::Gone(None)),
-                () = self.settings.stopping.cancelled() => return Some(Event::Stopping),
-                reason = self.context.entry.closing() => return Some(Event::Unwanted(reason.to_owned())),
-            }
-        }
-        None
-    }
-
-    /// A publisher waits while more comes than can be written.
-    async fn wait_for_log(&self) -> Option<Event> {
-        while self.publishes && self.context.session.is_congested() {
-            tokio::select! {
-                () = tokio::time::sleep(LOG_PAUSE) => {}
                 () = self.settings.stopping.cancelled() => return Some(Event::Stopping),
                 reason = self.context.entry.closing() => return Some(Event::Unwanted(reason.to_owned())),
             }
