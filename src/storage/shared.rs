@@ -23,6 +23,9 @@ use super::options::{Driver, Durability, Options};
 /// How long a commit waits for a free log file before it looks again.
 const STALL_WAIT: Duration = Duration::from_millis(50);
 
+/// How often a commit without a thread of its own looks for a log file before it gives up.
+const CALLER_TRIES: u64 = 32;
+
 /// The store's inside.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -215,7 +218,7 @@ impl Shared {
 
     /// A log file to go on in: a free one, a new one, or the first to become free.
     fn next_slot(&self, writer: &LogWriter) -> Result<Arc<Slot>, StoreError> {
-        loop {
+        for tries in 0.. {
             let free = self.index.lock().free.pop();
             let slot = match free {
                 Some(number) => Some(number),
@@ -225,8 +228,9 @@ impl Shared {
                 self.is_stalled.store(false, Ordering::Release);
                 return Ok(slot);
             }
-            self.wait_for_slot()?;
+            self.wait_for_slot(tries)?;
         }
+        Err(self.no_slot())
     }
 
     fn use_slot(&self, number: u32, first_lsn: u64) -> Option<Arc<Slot>> {
@@ -241,11 +245,12 @@ impl Shared {
         Some(slot)
     }
 
-    fn wait_for_slot(&self) -> Result<(), StoreError> {
+    fn wait_for_slot(&self, tries: u64) -> Result<(), StoreError> {
         self.is_stalled.store(true, Ordering::Release);
         if self.options.driver == Driver::Caller {
-            // Nobody else can free one; if this does not, the error is the caller's.
-            return if self.maintain()? { Ok(()) } else { Err(self.no_slot()) };
+            // Nobody else can free one; if this does not time and again, the error is the caller's.
+            let worked = self.maintain();
+            return if tries < CALLER_TRIES || worked? { Ok(()) } else { Err(self.no_slot()) };
         }
         if self.is_closing.load(Ordering::Acquire) {
             return Err(self.no_slot());

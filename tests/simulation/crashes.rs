@@ -119,6 +119,37 @@ fn a_failing_or_full_disk_loses_nothing() {
 }
 
 #[test]
+fn a_disk_that_was_full_for_a_while_is_an_alarm_until_then_and_costs_nothing() {
+    let alarms = std::sync::atomic::AtomicU64::new(0);
+    for_seeds(1_000, |seed| {
+        let mut workload = Workload::new(seed);
+        workload.settles_rarely();
+        let mut store = open(&workload.env, workload.options).unwrap().0;
+        let mut raised = 0;
+        for _ in 0..4 {
+            let full_from = Some(workload.env.changes() + workload.random.below(60));
+            let full_for = Some(1 + workload.random.below(25));
+            workload.env.set_plan(CrashPlan { full_from, full_for, ..CrashPlan::default() });
+            for _ in 0..300 {
+                assert!(run(&mut workload, &store, 1), "the store failed: {:?}", store.alarm());
+                raised += u64::from(store.alarm().is_some());
+            }
+            workload.env.set_plan(CrashPlan::default());
+            store.maintain().unwrap();
+            assert!(store.alarm().is_none() && !store.is_tight(), "{:?}", store.alarm());
+            assert_eq!(store.durable(), store.append(&[]).unwrap());
+            workload.check(&store).unwrap();
+            let durable = workload.survives(&store);
+            drop(store);
+            store = restart(&mut workload, durable, false);
+        }
+        alarms.fetch_add(raised, std::sync::atomic::Ordering::Relaxed);
+    });
+    println!("{} steps under an alarm", alarms.load(std::sync::atomic::Ordering::Relaxed));
+    assert!(alarms.into_inner() > 0, "the disk was never full when it mattered");
+}
+
+#[test]
 fn a_clean_restart_loses_nothing_at_all() {
     for_seeds(300, |seed| {
         let mut workload = Workload::new(seed);

@@ -26,6 +26,8 @@ pub struct CrashPlan {
     pub eio_at: Option<u64>,
     /// From this change on there is no space: writes that lengthen a file and new files fail, until cleared.
     pub full_from: Option<u64>,
+    /// Then there is space again after so many changes, failed ones among them.
+    pub full_for: Option<u64>,
 }
 
 /// A simulated disk; clones share it.
@@ -192,10 +194,10 @@ impl Disk {
     }
 
     fn check_space(&self) -> io::Result<()> {
-        match self.plan.full_from {
-            Some(from) if self.changes > from => Err(io::ErrorKind::StorageFull.into()),
-            _ => Ok(()),
-        }
+        let CrashPlan { full_from, full_for, .. } = self.plan;
+        let since = full_from.and_then(|from| self.changes.checked_sub(from)).unwrap_or_default();
+        let is_full = since > 0 && full_for.is_none_or(|changes| since <= changes);
+        if is_full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 
     /// Directories are renamed and removed durably at once: what a loss of that would leave is not simulated.
