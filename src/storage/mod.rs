@@ -23,6 +23,7 @@ mod recovery;
 mod repair;
 mod room;
 mod salvage;
+mod threads;
 mod upgrade;
 
 mod checkpoint;

@@ -25,9 +25,10 @@ use super::read::StoredMessage;
 use super::record::Record;
 use super::recovery::{Load, Loaded};
 use super::shared::{Committer, Counters, Observers, Shared};
+use super::threads;
 
-/// How often the keeper looks for something to do without being asked.
-const KEEPER_PERIOD: Duration = Duration::from_secs(1);
+/// How long a caller that waits for a commit sleeps before it looks again.
+const DURABLE_WAIT: Duration = Duration::from_micros(50);
 
 /// An open store; it has the directory for itself.
 ///
@@ -143,7 +144,7 @@ impl Store {
         let writer = start_writer(&*env, &names, &options, &mut loaded)?;
         let recovered = loaded.recovered();
         let shared = Arc::new(Shared::new(env, names, options, loaded, writer));
-        let threads = if options.driver == Driver::Threads { spawn(&shared)? } else { Vec::new() };
+        let threads = if options.driver == Driver::Threads { threads::start(&shared)? } else { Vec::new() };
         let store = Self { shared, threads, _lock: lock };
         // Until the first commit the log would else say that the last end was an orderly one.
         store.shared.mark(0)?;
@@ -207,10 +208,26 @@ impl Store {
             if self.shared.options.driver == Driver::Caller {
                 self.shared.commit()?;
             } else {
-                std::thread::park_timeout(Duration::from_micros(50));
+                std::thread::park_timeout(DURABLE_WAIT);
             }
         }
         Ok(())
+    }
+
+    /// As [`Self::wait_durable`], but not for room in the log: `false` if it has none. What was appended may become
+    /// durable later.
+    ///
+    /// # Errors
+    /// `Failed`: it will never be.
+    pub fn wait_durable_unless_full(&self, position: LogPosition) -> Result<bool, StoreError> {
+        while self.durable() < position {
+            self.shared.check()?;
+            if self.shared.is_stalled.load(Ordering::Acquire) {
+                return Ok(false);
+            }
+            std::thread::park_timeout(DURABLE_WAIT);
+        }
+        Ok(true)
     }
 
     /// Has `observer` told of commits, of failure and of alarms, from now on.
@@ -382,16 +399,6 @@ pub(super) fn start_writer(
     })
 }
 
-fn spawn(shared: &Arc<Shared>) -> Result<Vec<JoinHandle<()>>, StoreError> {
-    let start = |name: &str, run: fn(&Shared)| {
-        let shared = Arc::clone(shared);
-        let thread = std::thread::Builder::new().name(name.to_owned());
-        let root = shared.names.root().to_owned();
-        thread.spawn(move || run(&shared)).doing("start a thread for", &root)
-    };
-    Ok(vec![start("store-commit", Shared::commit_loop)?, start("store-keep", Shared::keep_loop)?])
-}
-
 impl Loaded {
     fn recovered(&self) -> Recovered {
         let queue = |(&id, state): (&u64, &super::index::QueueState)| RecoveredQueue {
@@ -446,46 +453,6 @@ impl Shared {
             wanted: Mutex::new(true),
             wake_keeper: Condvar::new(),
             counters: Counters::default(),
-        }
-    }
-
-    /// Batching arises by itself: what is appended while a sync runs is the next group.
-    fn commit_loop(&self) {
-        loop {
-            {
-                let mut buffer = self.buffer.lock();
-                while buffer.is_empty() {
-                    if self.is_closing.load(Ordering::Acquire) {
-                        return;
-                    }
-                    self.appended.wait(&mut buffer);
-                }
-            }
-            if self.commit().is_err() {
-                return;
-            }
-        }
-    }
-
-    fn keep_loop(&self) {
-        let mut commits = 0;
-        while !self.is_closing.load(Ordering::Acquire) {
-            {
-                let mut wanted = self.wanted.lock();
-                if !*wanted {
-                    self.wake_keeper.wait_for(&mut wanted, KEEPER_PERIOD);
-                }
-                *wanted = false;
-            }
-            let before = std::mem::replace(&mut commits, self.counters.commits.load(Ordering::Relaxed));
-            if before == commits && self.attest().is_err() {
-                return;
-            }
-            if self.maintain().is_err() {
-                // The alarm is raised; a full disk is not emptied by asking at once again.
-                let mut wanted = self.wanted.lock();
-                self.wake_keeper.wait_for(&mut wanted, KEEPER_PERIOD);
-            }
         }
     }
 }

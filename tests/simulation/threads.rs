@@ -1,9 +1,12 @@
-//! The store with its own threads on the real file system.
+//! The store with its own threads.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Sender};
+use std::time::Duration;
 
-use lepus::storage::env::RealEnv;
+use lepus::storage::env::{CrashPlan, RealEnv, SimEnv};
 use lepus::storage::{
     Driver, LogPosition, Observer, Options, Placement, QueueId, Record, Seq, SeqRun, Store, StoreError,
 };
@@ -20,7 +23,7 @@ fn options() -> Options {
     Options { log_file_len: 1 << 20, log_files: 5, carry_len: 16 << 10, ..Options::default() }
 }
 
-fn open(dir: &std::path::Path) -> Store {
+fn open(dir: &Path) -> Store {
     Store::open(Arc::new(RealEnv), dir, options(), &|_| true).unwrap().0
 }
 
@@ -127,4 +130,48 @@ fn a_backlog_longer_than_the_log_is_reclaimed_before_publishers_wait() {
         }
         assert!(store.stats().segments > 0, "nothing was reclaimed");
     }
+}
+
+/// Tells of alarms.
+struct Alarms(Sender<bool>);
+
+impl Observer for Alarms {
+    fn durable(&self, _: LogPosition) {}
+
+    fn alarm(&self, error: Option<&StoreError>) {
+        self.0.send(error.is_some()).unwrap();
+    }
+}
+
+#[test]
+fn a_log_of_one_file_on_a_full_disk_waits_under_an_alarm_until_there_is_room() {
+    let env = SimEnv::new();
+    let options = Options { log_file_len: 64 << 10, log_files: 5, ..Options::default() };
+    let open = || Store::open(Arc::new(env.clone()), Path::new("/data"), options, &|_| true);
+    let (store, _) = open().unwrap();
+    let (told, alarms) = mpsc::channel();
+    store.subscribe(Arc::new(Alarms(told)));
+    env.set_plan(CrashPlan { full_from: Some(0), ..CrashPlan::default() });
+    let publish = |seq: u64| {
+        let placements = [Placement { queue: QueueId(1), seq: Seq(seq), expires_ms: 0 }];
+        store.append(&[Record::Publish { placements: &placements, image: &[7; 1024] }]).unwrap()
+    };
+    let last = (1..=100).fold(LogPosition(0), |_, seq| publish(seq));
+    let patience = Duration::from_secs(30);
+    assert!(alarms.recv_timeout(patience).unwrap());
+    assert!(store.is_tight() && !store.wait_durable_unless_full(last).unwrap());
+    env.set_plan(CrashPlan::default());
+    store.wait_durable(last).unwrap();
+    assert!(!alarms.recv_timeout(patience).unwrap(), "the alarm stays");
+    drop(store);
+    assert_eq!(open().unwrap().1.queues[0].messages, 100);
+}
+
+#[test]
+fn without_room_for_a_first_log_file_nothing_begins_and_the_error_says_so() {
+    let env = SimEnv::new();
+    env.set_plan(CrashPlan { full_from: Some(0), ..CrashPlan::default() });
+    let refused = Store::open(Arc::new(env), Path::new("/data"), options(), &|_| true);
+    let text = refused.unwrap_err().to_string();
+    assert!(text.contains("/data") && text.contains("no storage space"), "{text}");
 }
