@@ -219,7 +219,7 @@ fn write_changes(mut store: Store, shared: &Shared, announce: &watch::Sender<Pos
     while let Some(Group { changes, then, position }) = shared.next() {
         shared.written.notify_all();
         while let Err(error) = if changes.is_empty() { Ok(()) } else { store.write(&changes) } {
-            if error.kind() != io::ErrorKind::StorageFull {
+            if !matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
                 stop_at_once(&error);
             }
             match shared.wait_for_room(store, &error) {

@@ -73,7 +73,12 @@ impl Binary {
 
     /// What a broker says that gives up on `dir`.
     pub(crate) fn refused(dir: &TempDir) -> Vec<String> {
-        let mut child = spawn(Command::new(BINARY), dir.path(), |_| ());
+        Self::refused_on(dir, |_| ())
+    }
+
+    /// As [`Self::refused`], with more on the command line or in the environment.
+    pub(crate) fn refused_on(dir: &TempDir, more: impl FnOnce(&mut Command)) -> Vec<String> {
+        let mut child = spawn(Command::new(BINARY), dir.path(), more);
         let lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
         let started = |line: &String| assert!(!line.contains("Server startup complete"), "it has started");
         let lines: Vec<String> = lines.inspect(started).filter(|line| line.starts_with("lepus: ")).collect();

@@ -4,6 +4,7 @@
  *   hold-meta        writes and syncs of files below meta/ wait until the file is gone
  *   stall-messages   syncs of files below messages/ wait until the file is gone
  *   full-meta        writes to files below meta/, and what makes them longer, fail with ENOSPC
+ *   packed-messages  writes that make files below messages/ longer fail with ENOSPC
  *   fail-messages    syncs of files below messages/ fail with EIO
  * A file "loaded" is made there at the start, so that the test knows that it stands in between. */
 #define _GNU_SOURCE
@@ -13,10 +14,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <unistd.h>
 
-static const char *const parts[] = {"meta", "messages"};
+static const char *const parts[] = {"meta", "messages", "spill"};
 
 static int asked(const char *what, const char *part)
 {
@@ -61,10 +63,12 @@ static int failing_sync(int fd, const char *name)
 int fsync(int fd) { return failing_sync(fd, "fsync"); }
 int fdatasync(int fd) { return failing_sync(fd, "fdatasync"); }
 
-static int full(int fd)
+/* Whether there is no room for the file to reach `end`. */
+static int full(int fd, off64_t end)
 {
+	struct stat64 now;
 	wait_while("hold", fd);
-	if (!applies("full", fd))
+	if (!applies("full", fd) && !(applies("packed", fd) && fstat64(fd, &now) == 0 && end > now.st_size))
 		return 0;
 	errno = ENOSPC;
 	return 1;
@@ -73,7 +77,7 @@ static int full(int fd)
 #define WRITE_AT(name, offset_type) \
 	ssize_t name(int fd, const void *data, size_t length, offset_type at) \
 	{ \
-		if (full(fd)) \
+		if (full(fd, (off64_t)at + (off64_t)length)) \
 			return -1; \
 		ssize_t (*next)(int, const void *, size_t, offset_type) = dlsym(RTLD_NEXT, #name); \
 		return next(fd, data, length, at); \
@@ -82,7 +86,7 @@ static int full(int fd)
 #define LENGTHEN(name, offset_type) \
 	int name(int fd, offset_type length) \
 	{ \
-		if (full(fd)) \
+		if (full(fd, length)) \
 			return -1; \
 		int (*next)(int, offset_type) = dlsym(RTLD_NEXT, #name); \
 		return next(fd, length); \

@@ -19,6 +19,9 @@ const DISK_LEN: u64 = 420_000_000;
 const FREE_LIMIT: &str = "20MB";
 const NO_FREE_LIMIT: &str = "0";
 
+/// Octets of a file of the log.
+const LOG_FILE_LEN: u64 = 64 << 20;
+
 /// Octets of a message.
 const BODY_LEN: usize = 64 * 1024;
 
@@ -149,8 +152,12 @@ async fn publish_until_blocked(peer: &mut Peer) {
 
 /// Takes what is in the queue, in order, up to `last` at least.
 async fn drain(peer: &mut Peer, last: u64) {
+    drain_queue(peer, "q", last).await;
+}
+
+async fn drain_queue(peer: &mut Peer, queue: &str, last: u64) {
     peer.call(1, qos(100)).await;
-    peer.call(1, consume("q", "c")).await;
+    peer.call(1, consume(queue, "c")).await;
     for expected in 1..=last {
         let content = peer.expect_content(1, "basic.deliver").await;
         peer.same("message", &number(&content), &expected);
@@ -190,6 +197,88 @@ async fn fill_kill_and_drain(free_limit: &str) {
     frames.sort_unstable();
     publisher.same("what follows", &frames, &["basic.ack", "connection.unblocked"]);
     assert!(broker.nodes().await.contains("\"disk_free_alarm\":false"));
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_get_its_second_file_is_an_alarm_until_it_can() {
+    let Some(disk) = FaultyDisk::new() else { return };
+    let dir = TempDir::new().unwrap();
+    let broker = Binary::start_on(&dir, |command| disk.put_under(command));
+    let mut publisher = broker.channel().await;
+    publisher.call(1, declare("q").flag("durable")).await;
+    disk.ask("packed-messages");
+    let confirmed = fill(&mut publisher).await;
+    assert!(
+        confirmed * BODY_LEN as u64 > LOG_FILE_LEN / 2,
+        "{confirmed} messages are too few to fill the log"
+    );
+    disk.relent("packed-messages");
+    let last = confirmed + WINDOW;
+    let (mut is_blocked, mut acked) = (true, confirmed);
+    while is_blocked || acked < last {
+        let method = Method::decode(&publisher.expect_frame().await.payload).unwrap();
+        match method.name {
+            "basic.ack" => acked = method.number("delivery-tag"),
+            "connection.unblocked" => is_blocked = false,
+            other => publisher.fail(format!("expected an ack, not {other}")),
+        }
+    }
+    broker.kill();
+    drain(&mut Binary::start(&dir).channel().await, last).await;
+}
+
+#[tokio::test]
+async fn a_start_without_room_says_so_and_one_that_needs_none_begins() {
+    let Some(disk) = FaultyDisk::new() else { return };
+    for (asked, file) in [("packed-messages", "messages/wal/"), ("packed-meta", "meta/definitions.redb")] {
+        let new = TempDir::new().unwrap();
+        disk.ask(asked);
+        let line = Binary::refused_on(&new, |command| disk.put_under(command)).concat();
+        assert!(line.contains(file) && line.contains("No space left"), "{asked}: {line}");
+        disk.relent(asked);
+        drop(Binary::start(&new));
+    }
+    let dir = TempDir::new().unwrap();
+    let broker = Binary::start_on(&dir, |command| disk.put_under(command));
+    broker.channel().await.call(1, declare("q").flag("durable")).await;
+    broker.kill();
+    disk.ask("packed-messages");
+    disk.ask("packed-meta");
+    let broker = Binary::start_on(&dir, |command| disk.put_under(command));
+    broker.channel().await.call(1, passive("q")).await;
+}
+
+#[tokio::test]
+async fn transient_messages_stay_in_memory_while_the_disk_has_no_room_and_leave_it_then() {
+    const KEPT: u64 = 32;
+    const TRANSIENT: u64 = 80;
+    let Some(disk) = FaultyDisk::new() else { return };
+    let dir = TempDir::new().unwrap();
+    let broker = Binary::start_on(&dir, |command| {
+        disk.put_under(command);
+        command.env("LEPUS_MESSAGE_MEMORY", "1MB").env("LEPUS_MEMORY_LIMIT", "4MB");
+    });
+    let mut publisher = broker.channel().await;
+    for queue in ["q", "t"] {
+        publisher.call(1, declare(queue).flag("durable")).await;
+    }
+    publisher.call(1, confirm_select()).await;
+    for sent in 1..=KEPT {
+        publisher.publish(1, numbered(sent)).await;
+        publisher.expect_confirm(1, sent).await;
+    }
+    disk.ask("packed-spill");
+    let mut transient = broker.channel().await;
+    for sent in 1..=TRANSIENT {
+        let content = Content { body: numbered(sent).body, ..publish("", "t", "") };
+        transient.publish(1, content).await;
+    }
+    transient.expect(0, "connection.blocked").await;
+    // What is on disk is read meanwhile: nobody who reads waits for room.
+    drain(&mut broker.channel().await, KEPT).await;
+    disk.relent("packed-spill");
+    transient.expect(0, "connection.unblocked").await;
+    drain_queue(&mut broker.channel().await, "t", TRANSIENT).await;
 }
 
 #[tokio::test]

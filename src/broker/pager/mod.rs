@@ -26,7 +26,7 @@ use super::vhost::Vhost;
 use crate::clock::{Clock, Timestamp};
 use crate::id::EntityId;
 use crate::message::Message;
-use crate::queue::{Departures, Evictable, Home, PageWanted, Queue, Seq, Stored, Whereabouts};
+use crate::queue::{Departures, Evictable, Home, PageWanted, Queue, Seq, Stored, Unstored, Whereabouts};
 use crate::storage::{self, StoreError, StoredMessage};
 
 use work::{Job, ROUND_MS, SWEEP_ROUNDS, Work};
@@ -70,7 +70,7 @@ pub(super) struct Pager {
     wake: Condvar,
     /// Memory grows faster than it is freed.
     is_behind: AtomicBool,
-    /// The spill has failed: said once.
+    /// The spill has failed, and nothing was spilled since: said once.
     is_spill_broken: AtomicBool,
 }
 
@@ -345,18 +345,24 @@ impl Pager {
             (level, self.log.store().live(lane(queue, level), first, last))
         };
         let logged = candidates.logged.iter().map(live).collect();
-        let spilled = if candidates.unstored.is_empty() {
-            Vec::new()
-        } else {
-            self.spill.take(queue, &candidates.unstored).unwrap_or_else(|error| {
-                if !self.is_spill_broken.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(%error, "messages that are not kept cannot be written out, they stay in memory");
-                }
-                Vec::new()
-            })
-        };
+        let spilled =
+            if candidates.unstored.is_empty() { Vec::new() } else { self.spill(queue, &candidates.unstored) };
         let spilled = spilled.into_iter().map(|(level, seq)| (level, Seq::new(seq.0))).collect();
         Whereabouts { logged, spilled }
+    }
+
+    /// Spills messages; what cannot be stays in memory, and is tried again.
+    fn spill(&self, queue: EntityId, messages: &[Unstored]) -> Vec<(u8, storage::Seq)> {
+        let taken = self.spill.take(queue, messages, self.clock.now());
+        let was_broken = self.is_spill_broken.swap(taken.is_err(), Ordering::Relaxed);
+        match &taken {
+            Err(error) if !was_broken => {
+                tracing::warn!(%error, "messages that are not kept cannot be written out, they stay in memory");
+            }
+            Ok(_) if was_broken => tracing::info!("messages that are not kept are written out again"),
+            Ok(_) | Err(_) => {}
+        }
+        taken.unwrap_or_default()
     }
 
     /// Messages that a consumer got while they were being spilled are not needed there.
