@@ -18,6 +18,7 @@ mod definitions;
 mod durability;
 mod faulty;
 mod full_disk;
+mod kill_loads;
 mod kills;
 mod messages;
 mod order;
