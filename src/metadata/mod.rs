@@ -11,6 +11,10 @@
 //! On a full disk the thread tries again until there is room, and those who wait go on waiting; meanwhile
 //! [`Definitions::is_full`], so that nobody needs to begin to. What may only follow a change
 //! ([`Definitions::record_then`]) is done by the thread, in the order of the changes.
+//!
+//! A transaction is written in one phase, with one fsync: after a crash the file goes by the last one whose checksums
+//! hold. So damage to the last one would look like one that was not finished; once no change has come for a second,
+//! and at the end, an empty one in two phases vouches for it.
 
 mod access;
 mod definition;
@@ -40,8 +44,13 @@ pub use policy::{PolicyDefinition, PolicyKind};
 pub use store::Recovered;
 use store::Store;
 
+use crate::storage::make_urgent;
+
 /// Changes that wait for the disk before those who make more must wait: a flood of declares is held back here.
 const CHANGES_WAITING_MAX: usize = 65_536;
+
+/// How long no change has come when the last one is vouched for.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// How often something was recorded up to some point: larger is later.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -95,6 +104,14 @@ struct Pending {
     then: Vec<Then>,
     position: Position,
     stopping: bool,
+}
+
+/// What is to be done next.
+enum Work {
+    Write(Group),
+    /// No change has come for some time.
+    Vouch,
+    End,
 }
 
 /// What is written as one transaction.
@@ -216,23 +233,40 @@ impl Drop for Definitions {
 }
 
 fn write_changes(mut store: Store, shared: &Shared, announce: &watch::Sender<Position>) {
-    while let Some(Group { changes, then, position }) = shared.next() {
-        shared.written.notify_all();
-        while let Err(error) = if changes.is_empty() { Ok(()) } else { store.write(&changes) } {
-            if !matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
-                stop_at_once(&error);
+    make_urgent();
+    let mut is_vouched = true;
+    loop {
+        match shared.next(is_vouched) {
+            Work::Write(Group { changes, then, position }) => {
+                shared.written.notify_all();
+                if !changes.is_empty() {
+                    let Some(written) = shared.persist(store, |store| store.write(&changes)) else { return };
+                    (store, is_vouched) = (written, false);
+                }
+                then.into_iter().for_each(|then| then());
+                announce.send_replace(position);
             }
-            match shared.wait_for_room(store, &error) {
-                Some(opened) => store = opened,
-                None => return,
+            Work::Vouch => {
+                let Some(written) = shared.persist(store, Store::vouch) else { return };
+                (store, is_vouched) = (written, true);
             }
+            Work::End if is_vouched => return,
+            Work::End => return vouch_at_the_end(&store),
         }
-        if shared.is_full.load(Ordering::Relaxed) {
-            shared.set_full(false);
-        }
-        then.into_iter().for_each(|then| then());
-        announce.send_replace(position);
     }
+}
+
+fn vouch_at_the_end(store: &Store) {
+    match store.vouch() {
+        Err(error) if !is_full(&error) => stop_at_once(&error),
+        Err(error) => tracing::warn!(%error, "nothing vouches for the last change of definitions"),
+        Ok(()) => {}
+    }
+}
+
+/// Whether there was no room on the disk.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// What follows a failed write is unknown, so that nothing may be answered any more.
@@ -249,8 +283,22 @@ impl Shared {
         }
     }
 
-    /// All or nothing of a transaction is on disk, and it is nothing: the file is opened again as after a crash, once
-    /// the disk may have room. `None` at the end.
+    /// Writes, as soon as there is room for it. `None` at the end.
+    fn persist(&self, mut store: Store, write: impl Fn(&Store) -> io::Result<()>) -> Option<Store> {
+        while let Err(error) = write(&store) {
+            if !is_full(&error) {
+                stop_at_once(&error);
+            }
+            store = self.wait_for_room(store, &error)?;
+        }
+        if self.is_full.load(Ordering::Relaxed) {
+            self.set_full(false);
+        }
+        Some(store)
+    }
+
+    /// All or nothing of a transaction is on disk: the file is opened again as after a crash, once the disk may have
+    /// room, and what it lacks is written again. `None` at the end.
     fn wait_for_room(&self, store: Store, error: &io::Error) -> Option<Store> {
         if !self.is_full.load(Ordering::Relaxed) {
             tracing::error!(%error, "definitions wait for room on the disk, and who declared them for an answer");
@@ -272,17 +320,21 @@ impl Shared {
         }
     }
 
-    /// Waits for changes, and what follows them, and takes them all; `None` at the end.
-    fn next(&self) -> Option<Group> {
+    /// Waits for changes, and what follows them, and takes them all; or, unless that is done, for a time without any.
+    fn next(&self, is_vouched: bool) -> Work {
         let mut pending = self.pending.lock();
         while pending.len() == 0 {
             if pending.stopping {
-                return None;
+                return Work::End;
             }
-            self.changed.wait(&mut pending);
+            if is_vouched {
+                self.changed.wait(&mut pending);
+            } else if self.changed.wait_for(&mut pending, QUIET).timed_out() && pending.len() == 0 {
+                return Work::Vouch;
+            }
         }
         let changes = std::mem::take(&mut pending.changes);
-        Some(Group { changes, then: std::mem::take(&mut pending.then), position: pending.position })
+        Work::Write(Group { changes, then: std::mem::take(&mut pending.then), position: pending.position })
     }
 }
 

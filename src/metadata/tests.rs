@@ -280,3 +280,24 @@ fn a_missing_file_is_not_made_anew() {
     assert!(error.contains("definitions.redb") && error.contains("missing"), "{error}");
     assert!(!path_of(&dir).exists());
 }
+
+#[test]
+fn damage_of_a_change_is_known_for_what_it_is_once_it_was_vouched_for() {
+    let dir = TempDir::new().unwrap();
+    let store = Store::create(dir.path()).unwrap();
+    for name in ["first", "precious"] {
+        store.write(&[Change::PutQueue(vhost(), Name::from(name), queue(1))]).unwrap();
+    }
+    store.vouch().unwrap();
+    // As a kill leaves it: the file is not closed.
+    let mut octets = std::fs::read(file(dir.path())).unwrap();
+    let name = b"precious";
+    let places: Vec<_> = octets.windows(name.len()).enumerate().filter(|(_, found)| *found == name).collect();
+    let places: Vec<_> = places.iter().map(|(at, _)| *at).collect();
+    assert!(!places.is_empty());
+    places.iter().for_each(|at| octets[*at] ^= 1);
+    let copy = TempDir::new().unwrap();
+    std::fs::write(file(copy.path()), octets).unwrap();
+    let error = Store::open(copy.path()).and_then(|store| store.recover()).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
+}

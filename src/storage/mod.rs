@@ -25,6 +25,7 @@ mod room;
 mod salvage;
 mod threads;
 mod upgrade;
+mod urgent;
 
 mod checkpoint;
 mod claimed;
@@ -53,3 +54,4 @@ pub use self::record::{Placement, Record, SeqRun};
 pub use self::repair::{Repaired, StillLocked};
 pub use self::seq_set::SeqSet;
 pub use self::store::{Recovered, RecoveredQueue, Space, Stats, Store};
+pub use self::urgent::make_urgent;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::error::{Doing, StoreError};
 use super::shared::Shared;
+use super::urgent::make_urgent;
 
 /// How often the keeper looks for something to do without being asked.
 const KEEPER_PERIOD: Duration = Duration::from_secs(1);
@@ -25,6 +26,7 @@ pub(super) fn start(shared: &Arc<Shared>) -> Result<Vec<JoinHandle<()>>, StoreEr
 impl Shared {
     /// Batching arises by itself: what is appended while a sync runs is the next group.
     fn commit_loop(&self) {
+        make_urgent();
         loop {
             {
                 let mut buffer = self.buffer.lock();
