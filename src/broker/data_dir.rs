@@ -57,8 +57,11 @@ impl DataDir {
         Self::open_with(dir, Options { disk_reserve, ..options() })
     }
 
-    /// As [`Self::open`], with a log of another size.
-    pub(super) fn open_with(dir: &Path, options: Options) -> io::Result<Self> {
+    /// As [`Self::open`], with a log of another size; log files that are there keep theirs.
+    ///
+    /// # Errors
+    /// As for [`Self::open`].
+    pub fn open_with(dir: &Path, options: Options) -> io::Result<Self> {
         let home = Home::open(Arc::new(RealEnv), dir).map_err(io::Error::other)?;
         let (definitions, defined) = open_definitions(dir, home.is_new())?;
         let known: HashSet<_> = defined.queues.iter().map(|(_, _, definition)| definition.id).collect();

@@ -1,5 +1,7 @@
 //! Sizes and promises of a store.
 
+use super::codec::PAGE;
+
 /// When a record is durable: what an advance of [`Store::durable`](super::Store::durable) past it means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
@@ -88,8 +90,15 @@ impl Options {
         self.log_file_len = self.log_file_len.clamp(64 << 10, 1 << 31).next_multiple_of(4096);
         self.log_files = self.log_files.clamp(4, 1024);
         let quarter = usize::try_from(self.log_file_len / 4).unwrap_or(usize::MAX);
-        self.block_len = self.block_len.clamp(4096, quarter);
+        self.block_len = self.block_len.clamp(PAGE, quarter);
         self
+    }
+
+    /// The options for log files of which the shortest has so many octets: a block must fit into any of them.
+    #[must_use]
+    pub(super) fn fitting(self, shortest: Option<u64>) -> Self {
+        let quarter = shortest.map_or(usize::MAX, |len| usize::try_from(len / 4).unwrap_or(usize::MAX));
+        Self { block_len: self.block_len.min(quarter).max(PAGE), ..self }
     }
 
     /// Octets of a record's part in a block.

@@ -141,6 +141,7 @@ impl Store {
         let mut loaded = load.load(store_id)?;
         load.put_aside(&loaded.damage)?;
         load.clean(&loaded.index)?;
+        let options = options.fitting(loaded.slots.iter().map(|slot| slot.capacity).min());
         let writer = start_writer(&*env, &names, &options, &mut loaded)?;
         let recovered = loaded.recovered();
         let shared = Arc::new(Shared::new(env, names, options, loaded, writer));

@@ -22,3 +22,5 @@ mod kill_loads;
 mod kills;
 mod messages;
 mod order;
+mod release_content;
+mod releases;

@@ -211,3 +211,29 @@ fn only_what_asks_for_a_sync_is_synced_and_it_takes_along_what_came_before() {
     env.crash(&mut || 3);
     assert_eq!(open().1.queues[0].messages, 3);
 }
+
+#[test]
+fn log_files_shorter_than_today_s_blocks_are_used_and_stay_as_they_are() {
+    let env = SimEnv::new();
+    let short = Options {
+        driver: Driver::Caller,
+        log_file_len: 64 << 10,
+        log_files: 6,
+        block_len: 16 << 10,
+        ..Options::default()
+    };
+    let long = Options { log_file_len: 1 << 20, block_len: 256 << 10, ..short };
+    let image = vec![7; 60 << 10];
+    for (round, options) in [short, long, long].into_iter().enumerate() {
+        let (store, recovered) =
+            Store::open(Arc::new(env.clone()), Path::new(DIR), options, &|_| true).unwrap();
+        let before = recovered.queues.first().map_or(0, |queue| queue.messages);
+        assert_eq!(before, 2 * round as u64);
+        for seq in before + 1..=before + 2 {
+            let placements = [Placement { queue: QueueId(1), seq: Seq(seq), expires_ms: 0 }];
+            store.append(&[Record::Publish { placements: &placements, image: &image }]).unwrap();
+            store.commit().unwrap();
+        }
+        store.close().unwrap();
+    }
+}
