@@ -357,4 +357,6 @@ impl fmt::Debug for Pending {
 }
 
 #[cfg(test)]
+mod crashes;
+#[cfg(test)]
 mod tests;

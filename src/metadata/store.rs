@@ -121,6 +121,14 @@ impl Store {
         Self::checked(path, database)
     }
 
+    /// Opens what `backend` holds, or makes new definitions there.
+    #[cfg(test)]
+    pub(super) fn on(backend: impl StorageBackend) -> io::Result<Self> {
+        let path = PathBuf::from(FILE);
+        let database = verifying().create_with_backend(backend).map_err(|error| refusal(&path, error))?;
+        Self::checked(path, database)
+    }
+
     fn checked(path: PathBuf, database: Database) -> io::Result<Self> {
         let store = Self { path, database };
         store.check_format()?;
