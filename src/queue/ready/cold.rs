@@ -22,12 +22,20 @@ pub(super) struct Cold {
     known_expiry: Option<(Seq, Option<Timestamp>)>,
 }
 
+/// Octets that one of the counts of deliveries takes.
+pub(super) const COUNT_OCTETS: u64 = 24;
+
 /// A run of seqs, both ends included.
 pub(super) type Run = (u64, u64);
 
 impl Cold {
     pub(super) fn len(&self) -> usize {
         usize::try_from(self.logged.len() + self.spilled.len()).unwrap_or(usize::MAX)
+    }
+
+    /// How many messages have a count of deliveries of their own.
+    pub(super) fn counted(&self) -> usize {
+        self.deliveries.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -9,6 +9,7 @@ use crate::message::Message;
 
 pub use departures::{Departed, Departures};
 
+use cold::COUNT_OCTETS;
 use level::Level;
 pub(super) use level::is_in;
 
@@ -79,6 +80,8 @@ pub struct Ready {
     len: usize,
     /// How many of them are on disk only.
     cold: usize,
+    /// How many of these have a count of deliveries of their own in memory.
+    counted: usize,
     body_bytes: u64,
 }
 
@@ -99,7 +102,11 @@ impl Ready {
     pub fn put_back_cold(&mut self, priority: u8, seq: Seq, home: Home, deliveries: u32, body_len: u64) {
         self.count_in(body_len, 1);
         self.cold += 1;
-        self.occupy(priority).cold.insert_seq(seq, home, deliveries);
+        let cold = &mut self.occupy(priority).cold;
+        let before = cold.counted();
+        cold.insert_seq(seq, home, deliveries);
+        let more = cold.counted() - before;
+        self.counted += more;
     }
 
     /// Takes runs of logged messages in that are on disk only, with `bytes` octets of bodies.
@@ -152,6 +159,11 @@ impl Ready {
         self.cold
     }
 
+    /// Octets of memory that is kept for those.
+    pub fn cold_memory(&self) -> u64 {
+        self.counted as u64 * COUNT_OCTETS
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.len == 0
@@ -187,8 +199,10 @@ impl Ready {
     /// Takes messages in that were read back; `each` sees those that were missing. Returns how many.
     pub fn load(&mut self, level: u8, entries: Vec<Entry>, each: &mut dyn FnMut(&Entry)) -> usize {
         let Some(level) = self.levels.get_mut(usize::from(level)) else { return 0 };
+        let before = level.cold.counted();
         let taken = level.load(entries, each);
         self.cold -= taken;
+        self.counted -= before - level.cold.counted();
         taken
     }
 
@@ -206,9 +220,10 @@ impl Ready {
     ) -> usize {
         let mut gone = 0;
         for level in &mut self.levels {
-            let before = level.cold.len();
+            let (before, counted) = (level.cold.len(), level.cold.counted());
             level.evict(keep, most, stored);
             gone += level.cold.len() - before;
+            self.counted += level.cold.counted() - counted;
         }
         self.cold += gone;
         gone
@@ -226,6 +241,7 @@ impl Ready {
             }
             self.len -= cold.len();
             self.cold -= cold.len();
+            self.counted -= cold.counted();
             if level.is_empty()
                 && let Some(word) = self.occupied.get_mut(number / 64)
             {

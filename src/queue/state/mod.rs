@@ -342,9 +342,9 @@ impl State {
         &self.leases
     }
 
-    /// Octets that the messages it holds take in memory, ready and leased.
+    /// Octets that the messages it holds take in memory, ready and leased, and what must be known of those on disk.
     pub fn memory(&self) -> u64 {
-        self.memory + self.present.memory()
+        self.memory + self.present.memory() + self.ready.cold_memory()
     }
 }
 

@@ -240,6 +240,29 @@ fn a_lease_outlives_its_message_in_memory_and_gives_it_back() {
 }
 
 #[test]
+fn counts_of_deliveries_take_memory_also_when_their_messages_do_not() {
+    let mut state = State::new(Limits::default(), true);
+    let mut effects = Effects::default();
+    for body in ["a", "b"] {
+        enqueue(&mut state, persistent(body));
+    }
+    for _ in 0..2 {
+        let held = state.lease_head(Holder::Get, NOW, &mut effects).unwrap();
+        state.apply(Command::Return(held.seq), NOW, &mut effects);
+    }
+    state.evict(&Evictable::default(), everywhere());
+    assert_eq!(state.ready.cold_len(), 2);
+    let counted = state.memory();
+    assert!(counted > 0);
+    state.load(0, vec![stored(1, "a")]);
+    assert_eq!((state.ready.cold_memory(), head(&state).deliveries), (0, 2));
+    state.evict(&state.evictable(0), everywhere());
+    assert_eq!(state.memory(), counted);
+    state.apply(Command::Purge, NOW, &mut effects);
+    assert_eq!(state.memory(), 0);
+}
+
+#[test]
 fn as_many_octets_stay_as_are_to_be_kept() {
     let mut state = State::new(Limits::default(), true);
     (0..100).for_each(|_| drop(enqueue(&mut state, persistent(&"x".repeat(1000)))));
