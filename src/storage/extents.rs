@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::log::assemble::Place;
+use super::log::assemble::{Place, Span};
 use super::seq_set::SeqSet;
 
 /// Octets of a block that one entry covers: what is read at least to get at one message.
@@ -72,6 +72,18 @@ impl Extents {
         self.ordered.retain(elsewhere);
         self.strays.retain(elsewhere);
         self.open.take_if(|(extent, _)| !elsewhere(extent));
+    }
+
+    /// The part of one block that holds `seq`, if it is in just one that is known.
+    pub(super) fn span_of(&self, seq: u64) -> Option<Span> {
+        let holds = |extent: &&Extent| (extent.min..=extent.max).contains(&seq);
+        let open = self.open.as_ref().map(|(extent, _)| extent);
+        let at = self.ordered.partition_point(|extent| extent.max < seq);
+        let mut holders = self.ordered.get(at).into_iter().chain(open).chain(&self.strays).filter(holds);
+        match (holders.next().map(|extent| &extent.place), holders.next()) {
+            (Some(Place::Span(span)), None) => Some(*span),
+            (Some(Place::Span(_) | Place::Parts(_)) | None, _) => None,
+        }
     }
 
     /// Those that may hold `from` or later, strays first, then in order of `min` until `enough` says so; one more

@@ -9,6 +9,7 @@ use super::extents::Extents;
 use super::log::assemble::Place;
 use super::log::block::FILE_HEAD;
 use super::log::slot::Slot;
+use super::near::Near;
 use super::record::{Placed, View, runs};
 use super::segment::Segment;
 use super::seq_set::SeqSet;
@@ -34,6 +35,8 @@ pub(super) struct QueueState {
     pub(super) counts: BTreeMap<u64, u32>,
     pub(super) extents: Extents,
     pub(super) segments: Vec<Segment>,
+    /// Where the last read of little ended.
+    pub(super) near: Option<Near>,
 }
 
 /// A log file and its use.

@@ -13,6 +13,7 @@ mod store;
 mod options;
 mod record;
 
+mod near;
 mod read;
 mod shared;
 

@@ -13,6 +13,7 @@ use super::extents::Extent;
 use super::id::{QueueId, Seq};
 use super::log::assemble::Place;
 use super::log::slot::Slot;
+use super::near;
 use super::record::{Checksum, Unreadable, View, first_record};
 use super::segment::{Segment, SegmentBlock, SegmentReader, entries};
 use super::seq_set::Run;
@@ -76,6 +77,12 @@ impl Shared {
         budget: usize,
         out: &mut Vec<StoredMessage>,
     ) -> Result<(), StoreError> {
+        if budget <= near::BUDGET_MAX
+            && let Some(found) = self.read_near(queue, from, budget)
+        {
+            out.extend(found);
+            return Ok(());
+        }
         let mut last = Ok(());
         for _ in 0..ATTEMPTS_MAX {
             let Some(plan) = self.plan(queue.0, from.0, budget as u64) else { return Ok(()) };

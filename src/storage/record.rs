@@ -316,7 +316,15 @@ pub(super) fn first_record(octets: &[u8], checksum: Checksum) -> Result<(View<'_
         return Err(Unreadable::Damaged);
     }
     let (&kind, body) = sealed.split_first().ok_or(Unreadable::Damaged)?;
-    Ok((View::parse(kind, body)?, sealed.len() + 8))
+    Ok((View::parse(kind, body)?, sealed.len() + SEAL_LEN))
+}
+
+/// Octets of a record before what is sealed: its length and its checksum.
+pub(super) const SEAL_LEN: usize = 8;
+
+/// Octets of the record whose head `octets` begin with, as far as it says.
+pub(super) fn record_len(octets: &[u8]) -> Option<usize> {
+    Take(octets).len()?.checked_add(SEAL_LEN)
 }
 
 /// The runs of an ACK; one that ends before it starts is skipped.

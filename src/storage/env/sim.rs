@@ -42,6 +42,7 @@ struct Disk {
     durable_names: BTreeMap<PathBuf, usize>,
     pending_names: Vec<(PathBuf, Vec<NameChange>)>,
     changes: u64,
+    octets_read: u64,
     plan: CrashPlan,
     crashed: bool,
 }
@@ -73,6 +74,11 @@ impl SimEnv {
     /// Changes made so far.
     pub fn changes(&self) -> u64 {
         self.0.lock().changes
+    }
+
+    /// Octets read so far.
+    pub fn octets_read(&self) -> u64 {
+        self.0.lock().octets_read
     }
 
     /// Whether the planned crash has happened.
@@ -341,6 +347,7 @@ impl SimFile {
 impl File for SimFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        self.disk.lock().octets_read += buf.len() as u64;
         let read = self.with(|file| {
             let part = file.now.get(start..start.saturating_add(buf.len()))?;
             buf.copy_from_slice(part);
