@@ -14,8 +14,8 @@ use crate::metadata::is_reached;
 use crate::name::{Name, REPLY_TO};
 use crate::queue::arguments::ARGUMENTS_MAX;
 use crate::queue::{
-    ConsumerId, Counts, Deleted, Fetched, Got, LeaseRef, Queue, QueueArguments, QueueOptions, Settlement,
-    SubscribeError, Subscription,
+    ConsumerId, Counts, Deleted, LeaseRef, Queue, QueueArguments, QueueOptions, Settlement, SubscribeError,
+    Subscription,
 };
 
 /// Prefix of queue names that the broker makes up (RabbitMQ).
@@ -252,50 +252,6 @@ impl Session {
         });
         self.answer_after(&topology);
         Ok(Some(deleted?))
-    }
-
-    /// Fetches one message (§1.8.3.10).
-    ///
-    /// # Errors
-    /// 403, 404, 405.
-    pub fn get(
-        &self,
-        name: &Name,
-        no_ack: bool,
-        now: Timestamp,
-    ) -> Result<Option<(Arc<Queue>, Fetched)>, ChannelException> {
-        self.check_queue(Access::Read, name)?;
-        let queue = self.existing_queue(name)?;
-        let arguments = &queue.options.arguments;
-        if arguments.single_active_consumer && arguments.is_quorum() {
-            return Err(ChannelException::resource_locked(format_args!(
-                "cannot obtain access to locked {}. basic.get operations are not supported by quorum queues with \
-                 single active consumer",
-                self.queue_text(name)
-            )));
-        }
-        loop {
-            match queue.get(no_ack, now) {
-                Got::Empty => return Ok(None),
-                Got::Message(fetched) => return Ok(Some((queue, fetched))),
-                Got::Cold => self.read_head(&queue, now)?,
-            }
-        }
-    }
-
-    /// Reads the next message of a queue back.
-    fn read_head(&self, queue: &Arc<Queue>, now: Timestamp) -> Result<(), ChannelException> {
-        let cannot = |why: &dyn std::fmt::Display| {
-            let text = self.queue_text(&queue.name);
-            ChannelException::precondition_failed(format_args!(
-                "the next message of {text} cannot be read: {why}"
-            ))
-        };
-        match self.vhost.read_head(queue, now) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(cannot(&"it is in no store")),
-            Err(error) => Err(cannot(&error)),
-        }
     }
 
     /// The queue that a consumer asks for.

@@ -6,6 +6,7 @@ use lepus_protocol::ReplyCode;
 use parking_lot::Mutex;
 
 use super::exchange::Exchange;
+use super::get::Awaited;
 use super::journal::{Journal, LogPosition};
 use super::seats::{ChannelSeat, Seat};
 use super::vhost::{ENTITIES_MAX, Topology, Vhost};
@@ -44,6 +45,8 @@ pub struct Session {
     /// The last place in the log that an answer of this session depends on, once it is known: a transaction may be held
     /// back from the log.
     awaited_log: Arc<Mutex<LogPosition>>,
+    /// The message that is being read for it.
+    pub(super) awaited_head: Mutex<Option<Awaited>>,
 }
 
 impl Session {
@@ -64,6 +67,7 @@ impl Session {
             seat,
             awaited: Mutex::default(),
             awaited_log: Arc::default(),
+            awaited_head: Mutex::default(),
         }
     }
 

@@ -28,7 +28,6 @@ use crate::metadata::{
 };
 use crate::name::Name;
 use crate::queue::{Counts, Deleted, Home, Queue, QueueOptions, Seq};
-use crate::storage::StoreError;
 
 /// Exchanges that every virtual host has (§3.1.3, and RabbitMQ's).
 const PREDECLARED: &[(&str, ExchangeType)] = &[
@@ -66,7 +65,7 @@ pub struct Vhost {
     /// Whether the firehose is on.
     pub(super) tracing: AtomicBool,
     pub(super) policies: PolicySet,
-    host: Arc<Surroundings>,
+    pub(super) host: Arc<Surroundings>,
     pub(super) definition: RwLock<VhostDefinition>,
 }
 
@@ -160,11 +159,6 @@ impl Vhost {
     /// Whether publishers are to wait: more comes than can be written.
     pub(super) fn is_congested(&self) -> bool {
         self.journal.is_tight() || self.host.pager.as_ref().is_some_and(|pager| pager.is_behind())
-    }
-
-    /// Reads the next messages of a queue back while the caller waits. Returns whether there is reason to look again.
-    pub(super) fn read_head(&self, queue: &Arc<Queue>, now: Timestamp) -> Result<bool, StoreError> {
-        self.host.pager.as_ref().map_or(Ok(false), |pager| pager.read_head(queue, now))
     }
 
     /// Reads one message that its queue has let leave the memory.

@@ -8,6 +8,7 @@ use lepus_protocol::{FieldTable, ReplyCode, ShortString};
 use super::Channel;
 use super::consumer::Consumer;
 use super::publish::not_implemented;
+use crate::broker::Polled;
 use crate::clock::Timestamp;
 use crate::exception::{ChannelException, ConnectionException, Exception};
 use crate::name::{Name, REPLY_TO};
@@ -149,20 +150,22 @@ impl Channel {
         }
     }
 
+    /// Fetches a message; if it is being read, the method is to come again once that is done.
     pub(super) fn get(&mut self, get: &basic::Get<'_>, now: Timestamp) -> Result<(), Exception> {
         let name = self.queue_name(get.queue)?;
-        match self.context.session.get(&name, get.no_ack, now)? {
-            Some((queue, fetched)) => {
+        match self.context.session.poll_get(&name, get.no_ack, now)? {
+            Polled::Message(queue, fetched) => {
                 self.deliveries.send_fetched(Arc::clone(&queue), &fetched, get.no_ack);
                 if self.tap.is_open() {
                     let (vhost, by) = (&self.context.session.vhost, self.tap.tapped());
                     vhost.trace_delivery(&by, &queue.name, &fetched.message, fetched.redelivered, now);
                 }
             }
-            None => {
+            Polled::Empty => {
                 self.tally.get_empty += 1;
                 self.reply(basic::GetEmpty);
             }
+            Polled::Awaited => {}
         }
         Ok(())
     }

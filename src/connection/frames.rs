@@ -28,9 +28,13 @@ impl Connection {
             let decoded = decode(rest, self.tuning.frame_max);
             let decoded = decoded.map_err(|error| ConnectionException::new(ReplyCode::FRAME_ERROR, error))?;
             let Some((frame, length)) = decoded else { return Ok(Outcome::Continue) };
+            let outcome = self.on_frame(frame, now)?;
+            if outcome == Outcome::Again {
+                return Ok(outcome);
+            }
             *consumed += length;
-            if self.on_frame(frame, now)? == Outcome::ClosedByClient {
-                return Ok(Outcome::ClosedByClient);
+            if outcome == Outcome::ClosedByClient {
+                return Ok(outcome);
             }
             // Asked after each frame: one read can hold thousands of requests with large answers.
             if !self.outbound.has_room() {
@@ -102,6 +106,7 @@ impl Connection {
         if matches!(&method, Method::Basic(basic::Method::Publish(_))) {
             self.publishes = true;
         }
+        let is_get = matches!(&method, Method::Basic(basic::Method::Get(_)));
         match self.channels.get_mut(&id) {
             None => {
                 let exception = ConnectionException::new(ReplyCode::CHANNEL_ERROR, "expected 'channel.open'");
@@ -113,6 +118,9 @@ impl Connection {
                 let result = channel.on_method(method, now);
                 if matches!(class_id, ClassId::BASIC | ClassId::TX) && self.active.last() != Some(&id) {
                     self.active.push(id);
+                }
+                if is_get && self.context.session.awaits_head() {
+                    return Ok(Outcome::Again);
                 }
                 self.conclude(id, result, blamed, now)
             }

@@ -145,6 +145,8 @@ enum Outcome {
     Continue,
     /// Too many answers wait to be read: the rest of the frames must wait too.
     Paused,
+    /// A frame asks for a message that is being read: it and the rest must wait, and it is carried out again.
+    Again,
     /// The client sent connection.close.
     ClosedByClient,
 }

@@ -62,7 +62,8 @@ struct Line<R> {
     alarms: watch::Receiver<Raised>,
     liveness: Liveness,
     frame_max: u32,
-    /// There are whole frames left in the input, because the answers to those before are not read.
+    /// There are whole frames left in the input, because the answers to those before are not read, or the first of them
+    /// asks for a message that is.
     is_paused: bool,
     /// The client has answered our close: it sends nothing more.
     answered: bool,
@@ -128,7 +129,7 @@ impl Connection {
             let outcome = self.carry_out(line);
             self.let_answers_go().await;
             match outcome {
-                Ok(Outcome::Continue | Outcome::Paused) => {}
+                Ok(Outcome::Continue | Outcome::Paused | Outcome::Again) => {}
                 Ok(Outcome::ClosedByClient) => {
                     // RabbitMQ: exclusive queues are gone before the client hears that it is closed.
                     self.tear_down();
@@ -169,7 +170,7 @@ impl Connection {
         let work = || self.on_octets(line.input.octets(), &mut consumed, now);
         let (outcome, logged) = journal.batch(work);
         line.input.consume(consumed);
-        line.is_paused = matches!(outcome, Ok(Outcome::Paused));
+        line.is_paused = matches!(outcome, Ok(Outcome::Paused | Outcome::Again));
         self.flush(logged, now);
         outcome
     }
@@ -183,6 +184,11 @@ impl Connection {
     /// Waits for the next thing to happen.
     async fn wait<R: AsyncRead + Unpin>(&mut self, line: &mut Line<R>) -> Event {
         if let Some(event) = self.wait_for_room(line).await {
+            return event;
+        }
+        if line.is_paused
+            && let Some(event) = self.wait_for_head(line).await
+        {
             return event;
         }
         loop {
@@ -231,6 +237,16 @@ impl Connection {
             }
         }
         None
+    }
+
+    /// Waits until a message is read that the next frame asks for.
+    async fn wait_for_head<R>(&self, line: &mut Line<R>) -> Option<Event> {
+        tokio::select! {
+            () = self.context.session.head_read() => None,
+            () = line.writer.ended() => Some(Event::Gone(None)),
+            () = self.settings.stopping.cancelled() => Some(Event::Stopping),
+            reason = self.context.entry.closing() => Some(Event::Unwanted(reason.to_owned())),
+        }
     }
 
     /// RabbitMQ: while an alarm is raised, connections that publish are not read, and told so.

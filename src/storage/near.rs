@@ -1,8 +1,8 @@
 //! Reading little: the next message of a queue or a few, such as to know when it expires.
 //!
 //! A read of a page takes whole parts of the log. This one goes from record to record, and begins where the last one
-//! ended. Whatever it does not find at once it leaves to the other; so do blocks of segments, whose checksums cover them
-//! as a whole.
+//! ended. Whatever it does not find at once it leaves to the other, and all that is in segments: the checksum of a
+//! block covers it as a whole.
 
 use std::sync::Arc;
 

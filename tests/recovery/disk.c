@@ -5,6 +5,7 @@
  *   stall-messages   syncs of files below messages/ wait until the file is gone
  *   full-meta        writes to files below meta/, and what makes them longer, fail with ENOSPC
  *   packed-messages  writes that make files below messages/ longer fail with ENOSPC
+ *   unread-messages  reads of files below messages/ wait until the file is gone; there is a file held-<thread> for each
  *   fail-messages    syncs of files below messages/ fail with EIO
  * A file "loaded" is made there at the start, so that the test knows that it stands in between. */
 #define _GNU_SOURCE
@@ -92,6 +93,28 @@ static int full(int fd, off64_t end)
 		return next(fd, length); \
 	}
 
+static void hold_read(int fd)
+{
+	char path[4096];
+	if (!applies("unread", fd))
+		return;
+	snprintf(path, sizeof path, "%s/held-%d", getenv("LEPUS_TEST_DISK"), (int)gettid());
+	int held = open(path, O_CREAT | O_WRONLY, 0600);
+	if (held >= 0)
+		close(held);
+	wait_while("unread", fd);
+}
+
+#define READ_AT(name, offset_type) \
+	ssize_t name(int fd, void *data, size_t length, offset_type at) \
+	{ \
+		hold_read(fd); \
+		ssize_t (*next)(int, void *, size_t, offset_type) = dlsym(RTLD_NEXT, #name); \
+		return next(fd, data, length, at); \
+	}
+
+READ_AT(pread, off_t)
+READ_AT(pread64, off64_t)
 WRITE_AT(pwrite, off_t)
 WRITE_AT(pwrite64, off64_t)
 LENGTHEN(ftruncate, off_t)

@@ -4,8 +4,12 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use tempfile::TempDir;
+
+/// How long reads may be in coming.
+const HELD_MAX: Duration = Duration::from_secs(30);
 
 /// A disk under the test's command.
 pub(crate) struct FaultyDisk {
@@ -38,6 +42,19 @@ impl FaultyDisk {
     /// From now on, `what`: see `disk.c`.
     pub(crate) fn ask(&self, what: &str) {
         File::create(self.asked.path().join(what)).unwrap();
+    }
+
+    /// Waits until so many threads wait for reads (`unread`).
+    pub(crate) async fn holds_reads(&self, count: usize) {
+        let is_held = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with("held-");
+        let held =
+            || fs::read_dir(self.asked.path()).unwrap().filter(|entry| is_held(entry.as_ref().unwrap()));
+        let reached = async {
+            while held().count() < count {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(HELD_MAX, reached).await.expect("too few reads");
     }
 
     /// No longer.

@@ -2,6 +2,7 @@
 //! hold.
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::print_stdout,
     reason = "in a test a panic is the report, and a skipped one says so"
@@ -22,5 +23,6 @@ mod kill_loads;
 mod kills;
 mod messages;
 mod order;
+mod reading;
 mod release_content;
 mod releases;

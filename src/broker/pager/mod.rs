@@ -16,8 +16,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
+use tokio::sync::oneshot;
 
 use super::alarm::Alarms;
+use super::get::HeadRead;
 use super::journal::Journal;
 use super::lane::lane;
 use super::message_log::{StoreLog, expiry};
@@ -139,6 +141,14 @@ impl Pager {
         self.wake.notify_one();
     }
 
+    /// Has the next messages of a queue read back for one who gets them. Nobody answers if the queue is gone.
+    pub(super) fn ask_head(&self, queue: &Arc<Queue>) -> oneshot::Receiver<HeadRead> {
+        let (answer, read) = oneshot::channel();
+        self.work.lock().heads.push_back((Arc::downgrade(queue), answer));
+        self.wake.notify_one();
+        read
+    }
+
     /// Whether publishers are to wait: memory fills faster than it can be freed.
     pub(super) fn is_behind(&self) -> bool {
         self.is_behind.load(Ordering::Relaxed) && self.is_far_over()
@@ -204,6 +214,10 @@ impl Pager {
 
     fn carry_out(&self, job: Job) {
         match job {
+            Job::Head(queue, answer) => {
+                // Who asked may have gone.
+                let _ = answer.send(self.read_head(&queue, self.clock.now()));
+            }
             Job::Read(queue) => self.refill(&queue),
             Job::Shrink(queue) => self.shrink_claimed(&queue),
             Job::Sweep => self.sweep(),
@@ -331,7 +345,7 @@ impl Pager {
             let octets = evicted.octets;
             freed += octets;
             self.forget_unused(queue.id, &taken, evicted.spilled);
-            if octets == 0 || !self.work.lock().reads.is_empty() {
+            if octets == 0 || self.work.lock().is_awaited() {
                 break;
             }
         }

@@ -3,6 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 
+use tokio::sync::oneshot;
+
+use crate::broker::get::HeadRead;
 use crate::clock::Timestamp;
 use crate::queue::Queue;
 
@@ -15,6 +18,8 @@ pub(super) const SWEEP_ROUNDS: u32 = 50;
 /// What is to be done.
 #[derive(Default)]
 pub(super) struct Work {
+    /// Queues whose next message somebody gets, and who waits for it: at most one for each connection.
+    pub(super) heads: VecDeque<(Weak<Queue>, oneshot::Sender<HeadRead>)>,
     /// Queues that miss messages.
     pub(super) reads: VecDeque<Weak<Queue>>,
     /// Queues that miss messages which could not be read, and the rounds to wait.
@@ -34,6 +39,7 @@ pub(super) struct Work {
 
 /// One piece of it.
 pub(super) enum Job {
+    Head(Arc<Queue>, oneshot::Sender<HeadRead>),
     Read(Arc<Queue>),
     Shrink(Arc<Queue>),
     Sweep,
@@ -43,7 +49,17 @@ pub(super) enum Job {
 impl Work {
     /// What can be done at once; reading comes first, for somebody waits for it.
     pub(super) fn next(&mut self) -> Option<Job> {
+        while let Some((queue, answer)) = self.heads.pop_front() {
+            if let Some(queue) = queue.upgrade() {
+                return Some(Job::Head(queue, answer));
+            }
+        }
         take_live(&mut self.reads).map(Job::Read).or_else(|| take_live(&mut self.large).map(Job::Shrink))
+    }
+
+    /// Whether somebody waits for messages.
+    pub(super) fn is_awaited(&self) -> bool {
+        !self.heads.is_empty() || !self.reads.is_empty()
     }
 
     /// Counts the rounds down, one at a time however often it is asked.
