@@ -245,12 +245,13 @@ impl Scan<'_> {
     }
 
     fn is_flipped(&self, slot: &Slot, offset: u64, header: &BlockHeader) -> Result<bool, StoreError> {
-        if offset + header.len() > slot.capacity {
+        let len = page_up(header.len());
+        if offset + len > slot.capacity {
             return Ok(false);
         }
-        let mut payload = vec![0; header.payload_len as usize];
-        slot.file.read_at(&mut payload, offset + BLOCK_HEAD as u64).doing("read", &slot.path)?;
-        Ok(is_one_flip(&payload, header.payload_crc))
+        let mut block = vec![0; usize::try_from(len).unwrap_or(0)];
+        slot.file.read_at(&mut block, offset).doing("read", &slot.path)?;
+        Ok(is_one_flip(&block, BLOCK_HEAD + header.payload_len as usize, header.payload_crc))
     }
 
     fn search(
