@@ -9,7 +9,8 @@ const STEPS: i32 = 10;
 const LEAST: i32 = -20;
 
 /// Has the calling thread go before the others, where the system permits it (`CAP_SYS_NICE`, or a limit on niceness).
-/// It waits for the disk most of the time, and would else wait as long again for the CPU of a busy machine.
+/// It waits for the disk most of the time, and would else wait as long again for the CPU of a busy machine. How much
+/// that gains depends on the machine: BENCHMARKS.md has figures.
 pub fn make_urgent() {
     #[cfg(target_os = "linux")]
     {
