@@ -26,6 +26,15 @@ pub enum AccountError {
         /// How long it may be.
         max: usize,
     },
+    /// A text has too many octets.
+    TooLong {
+        /// What it is.
+        what: &'static str,
+        /// How long it is.
+        octets: usize,
+        /// How long it may be.
+        max: usize,
+    },
     /// Not a type of queue that there is.
     InvalidQueueType(String),
     /// There are as many as there may be.
@@ -58,6 +67,9 @@ impl fmt::Display for AccountError {
             Self::InvalidPassword(invalid) => invalid.fmt(f),
             Self::InvalidName { what, octets, max } => {
                 write!(f, "the name of a {what} has 1 to {max} octets, not {octets}")
+            }
+            Self::TooLong { what, octets, max } => {
+                write!(f, "a {what} has up to {max} octets, not {octets}")
             }
             Self::InvalidQueueType(name) => {
                 write!(f, "default_queue_type '{name}' is neither 'classic' nor 'quorum'")

@@ -23,6 +23,7 @@ mod first;
 mod foundation;
 mod free_space;
 mod get;
+mod global_parameters;
 pub mod journal;
 mod lane;
 mod message_log;
@@ -58,6 +59,7 @@ use crate::name::Name;
 use alarm::{Alarms, DiskCause};
 use connections::Connections;
 use foundation::Foundation;
+use global_parameters::GlobalParameters;
 use message_log::StoreLog;
 use pager::{Pager, PagerThreads};
 use restore::StoredMessages;
@@ -94,6 +96,7 @@ pub struct Broker {
     seats: Arc<Seats>,
     /// Changes to which virtual hosts there are, and to permissions for them, are made one at a time.
     administration: Mutex<()>,
+    global_parameters: GlobalParameters,
     foundation: Foundation,
     connection_ids: AtomicU64,
     #[expect(dead_code, reason = "held for what its end does: the threads end with the broker")]
@@ -183,6 +186,7 @@ impl Broker {
             vhosts: DashMap::new(),
             seats: Arc::default(),
             administration: Mutex::default(),
+            global_parameters: GlobalParameters::new(std::mem::take(&mut defined.global_parameters)),
             foundation,
             connection_ids: AtomicU64::new(0),
             paging: None,

@@ -22,6 +22,8 @@ pub(super) struct Peer(pub(super) SocketAddr);
 pub(super) enum Tag {
     /// May look at what is in virtual hosts that the user may open, and change what permissions allow.
     Management,
+    /// May set policies there too.
+    Policymaker,
     /// May look at everything.
     Monitoring,
     /// May do everything.
@@ -77,6 +79,7 @@ impl Caller {
         }
         Err(Refusal::forbidden(match tag {
             Tag::Management => "Not management user",
+            Tag::Policymaker => "User not authorised to access object",
             Tag::Monitoring => "Not monitor user",
             Tag::Administrator => "Not administrator user",
         }))
@@ -86,10 +89,16 @@ impl Caller {
     pub(super) fn has(&self, tag: Tag) -> bool {
         let including: &[&str] = match tag {
             Tag::Management => &["management", "policymaker", "monitoring", "administrator"],
+            Tag::Policymaker => &["policymaker", "administrator"],
             Tag::Monitoring => &["monitoring", "administrator"],
             Tag::Administrator => &["administrator"],
         };
         self.tags.iter().any(|tag| including.contains(&tag.as_str()))
+    }
+
+    /// Refuses a look at policies and parameters: they are for those who set them, and for those who see everything.
+    pub(super) fn see_policies(&self) -> Result<(), Refusal> {
+        if self.has(Tag::Monitoring) { Ok(()) } else { self.need(Tag::Policymaker) }
     }
 
     /// Refuses a look at what belongs to another user, unless the caller may look at everything.

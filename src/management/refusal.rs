@@ -1,5 +1,7 @@
 //! Why a request is not carried out, in RabbitMQ's shape: `{"error":"bad_request","reason":"..."}`.
 
+use std::fmt;
+
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
@@ -7,6 +9,7 @@ use serde::Serialize;
 
 use crate::auth::AccountError;
 use crate::exception::{ChannelException, ConnectionException, Exception};
+use crate::policy::PolicyError;
 use lepus_protocol::ReplyCode;
 
 /// A request that is not carried out. Nothing has changed.
@@ -151,13 +154,26 @@ impl From<AccountError> for Refusal {
             AccountError::InvalidPattern(_)
             | AccountError::InvalidPassword(_)
             | AccountError::InvalidName { .. }
+            | AccountError::TooLong { .. }
             | AccountError::InvalidQueueType(_)
             | AccountError::TooMany { .. } => Self::bad_request(reason),
         }
     }
 }
 
+/// RabbitMQ's words stand around the reason.
+impl From<PolicyError> for Refusal {
+    fn from(error: PolicyError) -> Self {
+        Self::invalid(&error)
+    }
+}
+
 impl Refusal {
+    /// 400: a policy or a parameter that cannot be one (RabbitMQ's words).
+    pub(super) fn invalid(reason: &impl fmt::Display) -> Self {
+        Self::bad_request(format!("Validation failed\n\n{reason}\n"))
+    }
+
     fn from_reply(code: ReplyCode, text: &str) -> Self {
         let (number, text) = (code.get(), text.to_owned());
         match code {

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::Extension;
 use axum::routing::{delete, get, post, put};
 
 use super::api::Api;
 use super::refusal::Refusal;
 use super::{
-    bindings, channels, connections, consumers, definitions, exchanges, health, nodes, overview, permissions,
-    prometheus, queues, users, vhosts,
+    bindings, channels, connections, consumers, definitions, exchanges, health, nodes, overview, parameters,
+    permissions, policies, prometheus, queues, users, vhosts,
 };
+use crate::metadata::PolicyKind;
 
 /// The management API.
 pub(super) fn api(api: Arc<Api>) -> Router {
@@ -21,6 +23,9 @@ pub(super) fn api(api: Arc<Api>) -> Router {
         .merge(bindings_routes())
         .merge(accounts())
         .merge(limits())
+        .merge(parameters_routes())
+        .nest("/policies", policies_of(PolicyKind::User))
+        .nest("/operator-policies", policies_of(PolicyKind::Operator))
         .nest("/health/checks", health_checks());
     Router::new()
         .nest("/api", routes)
@@ -150,6 +155,27 @@ fn limits() -> Router<Arc<Api>> {
         .route("/vhost-limits", get(vhosts::list_limits))
         .route("/vhost-limits/{vhost}", get(vhosts::list_limits))
         .route("/vhost-limits/{vhost}/{limit}", put(vhosts::put_limit).delete(vhosts::delete_limit))
+}
+
+fn policies_of(kind: PolicyKind) -> Router<Arc<Api>> {
+    let one = get(policies::get).put(policies::declare).delete(policies::delete);
+    Router::new()
+        .route("/", get(policies::list))
+        .route("/{vhost}", get(policies::list))
+        .route("/{vhost}/{name}", one)
+        .layer(Extension(kind))
+}
+
+fn parameters_routes() -> Router<Arc<Api>> {
+    let one = get(parameters::get).put(parameters::put).delete(parameters::delete);
+    let global = get(parameters::get_global).put(parameters::put_global).delete(parameters::delete_global);
+    Router::new()
+        .route("/parameters", get(parameters::list))
+        .route("/parameters/{component}", get(parameters::list))
+        .route("/parameters/{component}/{vhost}", get(parameters::list))
+        .route("/parameters/{component}/{vhost}/{name}", one)
+        .route("/global-parameters", get(parameters::list_global))
+        .route("/global-parameters/{name}", global)
 }
 
 fn health_checks() -> Router<Arc<Api>> {

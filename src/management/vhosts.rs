@@ -186,3 +186,12 @@ pub(super) fn limit_field(name: &str) -> Result<fn(&mut VhostLimits) -> &mut Opt
         unknown => Err(Refusal::bad_request(format!("a virtual host has no limit '{unknown}'"))),
     }
 }
+
+/// Limits as they are given: whole numbers.
+pub(super) fn numbers(limits: &Map<String, Value>) -> Result<Vec<(String, i64)>, Refusal> {
+    let number = |(name, value): (&String, &Value)| match value.as_i64() {
+        Some(value) => Ok((name.clone(), value)),
+        None => Err(Refusal::bad_request(format!("limit '{name}' is not a whole number"))),
+    };
+    limits.iter().map(number).collect()
+}

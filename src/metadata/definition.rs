@@ -93,6 +93,10 @@ pub enum Change {
     PutTopicPermission(Name, Name, Name, TopicPermissionDefinition),
     /// The restriction is gone.
     DeleteTopicPermission(Name, Name, Name),
+    /// A global parameter was set: its value as it was given.
+    PutGlobalParameter(Name, Vec<u8>),
+    /// A global parameter is gone.
+    DeleteGlobalParameter(Name),
 }
 
 impl QueueDefinition {

@@ -14,8 +14,8 @@ use super::access::{PermissionDefinition, TopicPermissionDefinition, UserDefinit
 use super::definition::{BindingDefinition, Change, ExchangeDefinition, QueueDefinition};
 use super::policy::PolicyDefinition;
 use super::tables::{
-    self, BINDINGS, ByName, EXCHANGES, NEXT_ID_KEY, NUMBERS, Named, OPERATOR_POLICIES, PERMISSIONS, POLICIES,
-    QUEUES, TOPIC_PERMISSIONS, Tables, USERS, VHOSTS,
+    self, BINDINGS, ByName, EXCHANGES, GLOBAL_PARAMETERS, NEXT_ID_KEY, NUMBERS, Named, OPERATOR_POLICIES,
+    PERMISSIONS, POLICIES, QUEUES, TOPIC_PERMISSIONS, Tables, USERS, VHOSTS,
 };
 use crate::name::Name;
 
@@ -51,6 +51,8 @@ pub struct Recovered {
     pub permissions: Vec<(Name, Name, PermissionDefinition)>,
     /// Virtual host, user, exchange, definition.
     pub topic_permissions: Vec<(Name, Name, Name, TopicPermissionDefinition)>,
+    /// Name, value as it was given.
+    pub global_parameters: Vec<(Name, Vec<u8>)>,
     /// An identity greater than any that was given before.
     pub next_id: u64,
 }
@@ -232,7 +234,8 @@ impl Store {
                 PermissionDefinition::decode,
                 &mut recovered.permissions,
             )?
-            && read_topic_permissions(&transaction, &mut recovered.topic_permissions)?;
+            && read_topic_permissions(&transaction, &mut recovered.topic_permissions)?
+            && read_by_name(&transaction, GLOBAL_PARAMETERS, octets, &mut recovered.global_parameters)?;
         if !understood {
             return Ok(None);
         }
@@ -256,6 +259,12 @@ fn read_named<T>(
         to.push((vhost.into(), name.into(), definition));
     }
     Ok(true)
+}
+
+/// What is not understood here, but kept.
+#[expect(clippy::unnecessary_wraps, reason = "the shape of what decodes")]
+fn octets(raw: &[u8]) -> Option<Vec<u8>> {
+    Some(raw.to_vec())
 }
 
 fn read_by_name<T>(

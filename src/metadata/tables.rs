@@ -24,13 +24,14 @@ pub(super) const USERS: ByName = TableDefinition::new("users");
 /// By virtual host and user.
 pub(super) const PERMISSIONS: Named = TableDefinition::new("permissions");
 pub(super) const TOPIC_PERMISSIONS: Topics = TableDefinition::new("topic_permissions");
+pub(super) const GLOBAL_PARAMETERS: ByName = TableDefinition::new("global_parameters");
 pub(super) const NUMBERS: TableDefinition<'static, &'static str, u64> = TableDefinition::new("numbers");
 
 /// In `NUMBERS`: an identity greater than any that was given to a queue.
 pub(super) const NEXT_ID_KEY: &str = "next_id";
 
 /// How many tables there are. A file with fewer is from before some of them.
-pub(super) const COUNT: usize = 10;
+pub(super) const COUNT: usize = 11;
 
 /// A table, once something in it is to be changed: opening all of them takes longer than most changes do.
 struct Lazy<'t, K: Key + 'static, V: Value + 'static> {
@@ -66,6 +67,7 @@ pub(super) struct Tables<'t> {
     users: Lazy<'t, &'static str, &'static [u8]>,
     permissions: LazyNamed<'t>,
     topic_permissions: Lazy<'t, (&'static str, &'static str, &'static str), &'static [u8]>,
+    global_parameters: Lazy<'t, &'static str, &'static [u8]>,
     numbers: Lazy<'t, &'static str, u64>,
 }
 
@@ -82,6 +84,7 @@ impl<'t> Tables<'t> {
             users: Lazy::new(USERS),
             permissions: Lazy::new(PERMISSIONS),
             topic_permissions: Lazy::new(TOPIC_PERMISSIONS),
+            global_parameters: Lazy::new(GLOBAL_PARAMETERS),
             numbers: Lazy::new(NUMBERS),
         }
     }
@@ -102,6 +105,7 @@ impl<'t> Tables<'t> {
         self.vhosts.open(by)?;
         self.users.open(by)?;
         self.topic_permissions.open(by)?;
+        self.global_parameters.open(by)?;
         self.numbers.open(by)?;
         Ok(())
     }
@@ -110,18 +114,16 @@ impl<'t> Tables<'t> {
         let by = self.transaction;
         match change {
             Change::PutQueue(vhost, name, definition) => {
-                self.queues
-                    .open(by)?
-                    .insert((vhost.as_str(), name.as_str()), definition.encode().as_slice())?;
+                let key = (vhost.as_str(), name.as_str());
+                self.queues.open(by)?.insert(key, definition.encode().as_slice())?;
                 self.raise_next_id(definition.id.get().saturating_add(1))?;
             }
             Change::DeleteQueue(vhost, name) => {
                 self.queues.open(by)?.remove((vhost.as_str(), name.as_str()))?;
             }
             Change::PutExchange(vhost, name, definition) => {
-                self.exchanges
-                    .open(by)?
-                    .insert((vhost.as_str(), name.as_str()), definition.encode().as_slice())?;
+                let key = (vhost.as_str(), name.as_str());
+                self.exchanges.open(by)?.insert(key, definition.encode().as_slice())?;
             }
             Change::DeleteExchange(vhost, name) => {
                 self.exchanges.open(by)?.remove((vhost.as_str(), name.as_str()))?;
@@ -148,9 +150,8 @@ impl<'t> Tables<'t> {
             }
             Change::DeleteUser(name) => self.delete_user(name.as_str())?,
             Change::PutPermission(vhost, user, definition) => {
-                self.permissions
-                    .open(by)?
-                    .insert((vhost.as_str(), user.as_str()), definition.encode().as_slice())?;
+                let key = (vhost.as_str(), user.as_str());
+                self.permissions.open(by)?.insert(key, definition.encode().as_slice())?;
             }
             Change::DeletePermission(vhost, user) => {
                 self.permissions.open(by)?.remove((vhost.as_str(), user.as_str()))?;
@@ -160,11 +161,14 @@ impl<'t> Tables<'t> {
                 self.topic_permissions.open(by)?.insert(key, definition.encode().as_slice())?;
             }
             Change::DeleteTopicPermission(vhost, user, exchange) => {
-                self.topic_permissions.open(by)?.remove((
-                    vhost.as_str(),
-                    user.as_str(),
-                    exchange.as_str(),
-                ))?;
+                let key = (vhost.as_str(), user.as_str(), exchange.as_str());
+                self.topic_permissions.open(by)?.remove(key)?;
+            }
+            Change::PutGlobalParameter(name, value) => {
+                self.global_parameters.open(by)?.insert(name.as_str(), value.as_slice())?;
+            }
+            Change::DeleteGlobalParameter(name) => {
+                self.global_parameters.open(by)?.remove(name.as_str())?;
             }
         }
         Ok(())

@@ -36,6 +36,10 @@ async fn each_tag_opens_its_routes_and_no_others() {
         ("/vhosts", [403, 200, 200, 200, 200]),
         ("/health/checks/alarms", [403, 200, 200, 200, 200]),
         ("/nodes", [403, 403, 403, 200, 200]),
+        ("/policies", [403, 403, 200, 200, 200]),
+        ("/operator-policies/%2F", [403, 403, 200, 200, 200]),
+        ("/parameters", [403, 403, 200, 200, 200]),
+        ("/global-parameters", [403, 403, 200, 200, 200]),
         ("/users", [403, 403, 403, 403, 200]),
         ("/users/without-permissions", [403, 403, 403, 403, 200]),
         ("/permissions", [403, 403, 403, 403, 200]),
@@ -70,6 +74,10 @@ async fn only_an_administrator_changes_accounts() {
         ("POST", "/definitions", "{}"),
         ("DELETE", "/reset", ""),
         ("POST", "/users/bulk-delete", r#"{"users":["guest"]}"#),
+        ("PUT", "/policies/%2F/p", r#"{"pattern":"","definition":{"expires":1}}"#),
+        ("PUT", "/operator-policies/%2F/p", r#"{"pattern":"","definition":{"expires":1}}"#),
+        ("PUT", "/parameters/vhost-limits/%2F/limits", r#"{"value":{"max-queues":0}}"#),
+        ("PUT", "/global-parameters/g", r#"{"value":1}"#),
     ] {
         let answer = broker.request_as("monitor:secret", method, path, "", body).await;
         assert_eq!((answer.status, answer.refusal().0.as_str()), (403, "not_authorised"), "{method} {path}");

@@ -3,8 +3,10 @@
 use crate::http::Broker;
 use crate::support::{consume, declare, unique};
 use rabbitmq_http_client::api::Client;
-use rabbitmq_http_client::commons::{BindingDestinationType, ExchangeType, QueueType};
-use rabbitmq_http_client::requests::{ExchangeParams, MessageProperties, QueueParams};
+use rabbitmq_http_client::commons::{BindingDestinationType, ExchangeType, PolicyTarget, QueueType};
+use rabbitmq_http_client::requests::{
+    ExchangeParams, GlobalRuntimeParameterDefinition, MessageProperties, PolicyParams, QueueParams,
+};
 use serde_json::Map;
 
 type Tool = Client<String, &'static str, &'static str>;
@@ -58,6 +60,29 @@ async fn it_declares_binds_publishes_gets_and_deletes() {
     client.delete_queue("/", "q", false).await.unwrap();
     assert!(client.list_queues().await.unwrap().is_empty());
     assert_eq!(QueueType::from("quorum"), QueueType::Quorum);
+}
+
+#[tokio::test]
+async fn it_sets_policies_and_parameters() {
+    let broker = Broker::start().await;
+    let client = client(&broker);
+    let definition = Map::from_iter([("max-length".to_owned(), 5.into())]);
+    let mut policy = PolicyParams::new("/", "p", "^q", definition.clone());
+    policy.apply_to = PolicyTarget::Queues;
+    client.declare_policy(&policy).await.unwrap();
+    client.declare_operator_policy(&policy).await.unwrap();
+    assert_eq!(client.get_policy("/", "p").await.unwrap().apply_to, PolicyTarget::Queues);
+    assert_eq!(client.list_operator_policies_in("/").await.unwrap()[0].pattern, "^q");
+    let parameters = client.list_runtime_parameters().await.unwrap();
+    assert_eq!((parameters[0].component.as_str(), parameters[0].name.as_str()), ("operator_policy", "p"));
+    client.delete_policy("/", "p", false).await.unwrap();
+    client.delete_operator_policy("/", "p", false).await.unwrap();
+    assert!(client.list_policies().await.unwrap().is_empty());
+    let global = GlobalRuntimeParameterDefinition { name: "tags", value: definition };
+    client.upsert_global_runtime_parameter(&global).await.unwrap();
+    assert_eq!(client.list_global_runtime_parameters().await.unwrap()[0].name, "tags");
+    client.clear_global_runtime_parameter("tags").await.unwrap();
+    assert!(client.list_global_runtime_parameters().await.unwrap().is_empty());
 }
 
 #[tokio::test]

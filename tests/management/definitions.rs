@@ -13,9 +13,15 @@ const RABBITMQ: &str = r#"{
     "permissions": [{"user": "app", "vhost": "shop", "configure": ".*", "write": ".*", "read": ".*"}],
     "topic_permissions": [{"user": "app", "vhost": "shop", "exchange": "events", "write": "^a", "read": ".*"}],
     "parameters": [{"component": "vhost-limits", "vhost": "shop", "name": "limits", "value": {"max-queues": 50}},
+        {"component": "operator_policy", "vhost": "shop", "name": "bound",
+            "value": {"pattern": ".*", "apply-to": "queues", "definition": {"max-length": 50}, "priority": 0}},
         {"component": "shovel", "vhost": "shop", "name": "mover", "value": {"src-uri": "amqp://"}}],
     "global_parameters": [{"name": "internal_cluster_id", "value": "rabbitmq-cluster-id-1"}],
-    "policies": [],
+    "policies": [{"vhost": "shop", "name": "lengths", "pattern": "^orders$", "apply-to": "queues", "priority": 1,
+        "definition": {"max-length": 100, "ha-mode": "all"}},
+        {"vhost": "shop", "name": "mirrors", "pattern": "", "apply-to": "all", "definition": {"ha-mode": "all"}},
+        {"vhost": "shop", "name": "ours", "pattern": "^(?!amq\\.).*", "apply-to": "exchanges", "priority": 0,
+        "definition": {"alternate-exchange": "amq.fanout"}}],
     "queues": [{"name": "orders", "vhost": "shop", "durable": true, "auto_delete": false,
         "arguments": {"x-queue-type": "classic", "x-dead-letter-exchange": "events"}}],
     "exchanges": [{"name": "events", "vhost": "shop", "type": "topic", "durable": true, "auto_delete": false,
@@ -29,7 +35,11 @@ async fn what_rabbitmq_exports_is_taken_over_and_the_rest_is_named() {
     let broker = Broker::start().await;
     let answer = broker.post("/definitions", RABBITMQ).await;
     assert_eq!(answer.status, 200, "{answer:?}");
-    let ignored = ["parameter 'mover' of 'shovel' in vhost 'shop'", "global parameter 'internal_cluster_id'"];
+    let ignored = [
+        "key 'ha-mode' of policy 'lengths' in vhost 'shop'",
+        "key 'ha-mode' of policy 'mirrors' in vhost 'shop'",
+        "parameter 'mover' of 'shovel' in vhost 'shop'",
+    ];
     assert_eq!(answer.json(), json!({ "ignored": ignored }));
     assert_eq!(broker.request_as("app:test12", "GET", "/queues/shop/orders", "", "").await.status, 200);
     assert_eq!(broker.json("/vhosts/shop").await["description"], "orders");
@@ -37,6 +47,12 @@ async fn what_rabbitmq_exports_is_taken_over_and_the_rest_is_named() {
     assert_eq!(broker.json("/user-limits/app").await[0]["value"], json!({"max-channels": 9}));
     assert_eq!(broker.json("/topic-permissions/shop/app").await[0]["exchange"], "events");
     assert_eq!(broker.json("/queues/shop/orders/bindings").await[1]["routing_key"], "order.#");
+    let orders = broker.json("/queues/shop/orders").await;
+    assert_eq!((&orders["policy"], &orders["operator_policy"]), (&json!("lengths"), &json!("bound")));
+    assert_eq!(orders["effective_policy_definition"], json!({"max-length": 50}));
+    assert_eq!(broker.json("/exchanges/shop/events").await["policy"], "ours");
+    assert_eq!(broker.json("/exchanges/shop/amq.direct").await["policy"], json!(null));
+    assert_eq!(broker.json("/global-parameters").await[0]["value"], "rabbitmq-cluster-id-1");
 }
 
 #[tokio::test]
@@ -67,6 +83,8 @@ async fn definitions_of_one_vhost_fit_into_another() {
     assert_eq!(broker.post("/definitions/copy", &out.to_string()).await.status, 204);
     assert_eq!(broker.json("/queues/copy/orders/bindings").await.as_array().unwrap().len(), 2);
     assert_eq!(broker.json("/vhost-limits/copy").await[0]["value"], json!({"max-queues": 50}));
+    assert_eq!(broker.json("/policies/copy").await.as_array().unwrap().len(), 2);
+    assert_eq!(broker.json("/operator-policies/copy/bound").await["definition"], json!({"max-length": 50}));
     assert_eq!(broker.get("/definitions/nowhere").await.status, 404);
 }
 
@@ -96,6 +114,11 @@ async fn definitions_that_are_none_change_nothing() {
     for (body, part) in [
         (r#"{"queues":{}}"#, "queues"),
         (r#"{"vhosts":[{"description":"without a name"}]}"#, "name"),
+        (
+            r#"{"vhosts":[{"name":"v"}],
+                "policies":[{"vhost":"v","name":"p","pattern":"(","definition":{"expires":9}}]}"#,
+            "pattern",
+        ),
         (r#"{"vhosts":[{"name":"v"}],"queues":[{"name":"q","vhost":"v","arguments":[]}]}"#, "line"),
         (
             r#"{"vhosts":[{"name":"v"}],"bindings":[{"source":"","destination":"q","destination_type":"x"}]}"#,

@@ -16,6 +16,7 @@ mod connections;
 mod definitions;
 mod exchanges;
 mod facts;
+mod policies;
 mod prometheus;
 mod queues;
 mod tools;

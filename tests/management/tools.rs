@@ -25,6 +25,21 @@ async fn terraform_makes_reads_and_removes() {
     assert_eq!(broker.delete("/exchanges/%2F/tf").await.status, 204);
 }
 
+/// Terraform's provider reads back what it set, field by field, and plans a change where one differs.
+#[tokio::test]
+async fn terraform_sets_policies_and_reads_them_back() {
+    let broker = Broker::start().await;
+    for kind in ["policies", "operator-policies"] {
+        let path = format!("/{kind}/%2F/tf");
+        let body = json!({"vhost": "/", "name": "tf", "pattern": ".*", "apply-to": "queues", "priority": 0,
+            "definition": {"message-ttl": 1000, "overflow": "reject-publish"}});
+        assert_eq!(broker.put(&path, &body.to_string()).await.status, 201);
+        assert_eq!(broker.json(&path).await, body);
+        assert_eq!(broker.delete(&path).await.status, 204);
+        assert_eq!(broker.get(&path).await.status, 404);
+    }
+}
+
 /// Old exporters ask for lists with an empty order.
 #[tokio::test]
 async fn exporters_read_lists_with_an_empty_order() {

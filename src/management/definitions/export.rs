@@ -9,9 +9,11 @@ use crate::broker::exchange::{Destination, Exchange};
 use crate::broker::{Durability, Vhost};
 use crate::exchange::Binding;
 use crate::management::api::Api;
+use crate::management::parameters::{self, GlobalParameter, Parameter};
 use crate::management::table::table_to_json;
-use crate::management::{permissions, users, vhosts};
-use crate::metadata::{DestinationKind, VhostLimits};
+use crate::management::{permissions, policies, users};
+use crate::metadata::{DestinationKind, PolicyKind};
+use crate::policy::Policy;
 use crate::queue::Queue;
 
 /// Says what the document is (RabbitMQ).
@@ -36,7 +38,7 @@ pub(super) struct All {
     vhosts: Vec<Value>,
     permissions: Vec<permissions::View>,
     topic_permissions: Vec<permissions::TopicView>,
-    global_parameters: [(); 0],
+    global_parameters: Vec<GlobalParameter>,
     #[serde(flatten)]
     content: Content,
 }
@@ -57,8 +59,8 @@ pub(super) struct One {
 /// What is in virtual hosts.
 #[derive(Debug, Default, Serialize)]
 struct Content {
-    parameters: Vec<Value>,
-    policies: Vec<Value>,
+    parameters: Vec<Parameter>,
+    policies: Vec<policies::View>,
     queues: Vec<Value>,
     exchanges: Vec<Value>,
     bindings: Vec<Value>,
@@ -85,7 +87,7 @@ pub(super) fn all(api: &Api) -> All {
         vhosts: vhosts.iter().map(|vhost| vhost_view(vhost)).collect(),
         permissions: accounts.permissions().iter().map(Into::into).collect(),
         topic_permissions: accounts.topic_permissions().iter().map(Into::into).collect(),
-        global_parameters: [],
+        global_parameters: parameters::global(&api.broker),
         content,
     }
 }
@@ -141,12 +143,16 @@ fn vhost_metadata(vhost: &Vhost) -> Value {
 
 impl Content {
     fn add(&mut self, vhost: &Arc<Vhost>, named: Named) {
-        let limits = vhost.definition().limits;
-        if limits != VhostLimits::default() {
-            let value = vhosts::limits(limits);
-            let entry = serde_json::json!({ "component": "vhost-limits", "name": "limits", "value": value });
-            self.parameters.push(with_vhost(entry, vhost, named));
+        let mut parameters = parameters::of_vhost(vhost);
+        let policies = vhost.policies(PolicyKind::User);
+        let view = |policy: &Arc<Policy>| policies::View::in_vhost(vhost, policy);
+        let mut policies: Vec<policies::View> = policies.iter().map(view).collect();
+        if named == Named::No {
+            parameters.iter_mut().for_each(|parameter| parameter.vhost = None);
+            policies.iter_mut().for_each(|policy| policy.vhost = None);
         }
+        self.parameters.extend(parameters);
+        self.policies.extend(policies);
         let mut queues = vhost.queues();
         queues.retain(|queue| queue.options.durable && queue.options.exclusive_to.is_none());
         queues.sort_unstable_by(|one, other| one.name.cmp(&other.name));

@@ -10,18 +10,19 @@ use lepus_protocol::FieldTable;
 use serde_json::{Map, Value};
 
 use super::shape::{
-    Binding, Definitions, DestinationType, Exchange, Parameter, Permission, Queue, TopicPermission, User,
-    Vhost,
+    Binding, Definitions, DestinationType, Exchange, GlobalParameter, Parameter, Permission, Policy, Queue,
+    TopicPermission, User, Vhost,
 };
-use crate::broker::{Bind, BindTo, Broker, ExchangeDeclaration, QueueDeclaration, Session};
+use crate::broker::{
+    Bind, BindTo, Broker, ExchangeDeclaration, QueueDeclaration, Session, Vhost as CoreVhost,
+};
+use crate::management::parameters::{self, Component};
 use crate::management::refusal::Refusal;
 use crate::management::table::from_json;
 use crate::management::{users, vhosts};
-use crate::metadata::{PermissionDefinition, TopicPermissionDefinition};
+use crate::metadata::{PermissionDefinition, PolicyDefinition, PolicyKind, TopicPermissionDefinition};
 use crate::name::Name;
-
-/// RabbitMQ keeps limits of virtual hosts as parameters of this component.
-const VHOST_LIMITS: &str = "vhost-limits";
+use crate::policy::{Policy as CorePolicy, PolicyError};
 
 /// Definitions made before others get a turn on the thread.
 const BATCH: usize = 256;
@@ -35,6 +36,14 @@ pub(super) struct Import<'b> {
     ignored: Vec<String>,
 }
 
+/// A policy that can be set.
+struct NewPolicy {
+    what: String,
+    vhost: String,
+    name: Name,
+    definition: PolicyDefinition,
+}
+
 impl<'b> Import<'b> {
     pub(super) fn new(broker: &'b Arc<Broker>) -> Self {
         Self { broker, sessions: HashMap::new(), ignored: Vec::new() }
@@ -45,6 +54,7 @@ impl<'b> Import<'b> {
         let Definitions { vhosts, users, permissions, topic_permissions, .. } = definitions;
         let Definitions { parameters, global_parameters, policies, exchanges, queues, bindings, .. } =
             definitions;
+        let policies = self.understood(policies)?;
         let exchanges = with_arguments(exchanges, |exchange| &exchange.arguments)?;
         let queues = with_arguments(queues, |queue| &queue.arguments)?;
         let bindings = with_arguments(bindings, |binding| &binding.arguments)?;
@@ -63,18 +73,21 @@ impl<'b> Import<'b> {
         for parameter in parameters {
             self.put_parameter(parameter).await?;
         }
-        let left_out =
-            global_parameters.iter().map(|parameter| format!("global parameter '{}'", parameter.name));
-        self.ignored.extend(left_out);
-        let left_out =
-            policies.iter().map(|policy| format!("policy '{}' in vhost '{}'", policy.name, policy.vhost));
-        self.ignored.extend(left_out);
+        for GlobalParameter { name, value } in global_parameters {
+            let set = parameters::set_global(self.broker, &Name::from(name.as_str()), &value).await;
+            set.map_err(|refusal| of(&format!("global parameter '{name}'"), refusal))?;
+        }
+        // Before what they hold for: a queue is never without its limits.
+        for policy in policies {
+            self.put_policy(policy)?;
+        }
         self.make(exchanges, Self::declare_exchange).await?;
         self.make(queues, Self::declare_queue).await?;
         self.make(bindings, Self::bind).await?;
         for session in self.sessions.values() {
             session.durable().await;
         }
+        self.broker.flush().await;
         Ok(self.ignored)
     }
 
@@ -104,7 +117,7 @@ impl<'b> Import<'b> {
         let User { name, declaration } = user;
         let what = format!("user '{name}'");
         let name = Name::from(name);
-        let limits = numbers(&declaration.limits).map_err(|refusal| of(&what, refusal))?;
+        let limits = vhosts::numbers(&declaration.limits).map_err(|refusal| of(&what, refusal))?;
         let (password, tags) = declaration.into_parts().map_err(|refusal| of(&what, refusal))?;
         self.broker.put_user(&name, password, tags).await.map_err(|error| of(&what, error.into()))?;
         for (limit, value) in limits {
@@ -136,18 +149,60 @@ impl<'b> Import<'b> {
         let Parameter { component, name, vhost, value } = parameter;
         let vhost = vhost.unwrap_or_default();
         let what = format!("parameter '{name}' of '{component}' in vhost '{vhost}'");
-        let (true, Value::Object(limits)) = (component == VHOST_LIMITS, value) else {
+        let Some(component) = Component::from_name(&component) else {
             self.ignored.push(what);
             return Ok(());
         };
-        for (limit, value) in numbers(&limits).map_err(|refusal| of(&what, refusal))? {
-            let field = vhosts::limit_field(&limit).map_err(|refusal| of(&what, refusal))?;
-            let vhost = Name::from(vhost.as_str());
-            let changed =
-                self.broker.change_vhost_limits(&vhost, |limits| *field(limits) = Some(value)).await;
-            changed.map_err(|error| of(&what, error.into()))?;
+        let vhost = self.vhost(&vhost)?;
+        let set = parameters::set(self.broker, &vhost, component, &Name::from(name), value).await;
+        set.map(drop).map_err(|refusal| of(&what, refusal))
+    }
+
+    /// Policies without the keys that are not known here, such as those of mirroring: these are named.
+    fn understood(&mut self, policies: Vec<Policy>) -> Result<Vec<NewPolicy>, Refusal> {
+        let mut understood = Vec::new();
+        for Policy { vhost, name, declaration } in policies {
+            let what = format!("policy '{name}' in vhost '{vhost}'");
+            let definition = declaration.into_definition().map_err(|refusal| of(&what, refusal))?;
+            if let Some(definition) = self.with_known_keys(&what, definition)? {
+                understood.push(NewPolicy { what, vhost, name: Name::from(name), definition });
+            }
         }
-        Ok(())
+        Ok(understood)
+    }
+
+    /// `None`: no key is known.
+    fn with_known_keys(
+        &mut self,
+        what: &str,
+        mut definition: PolicyDefinition,
+    ) -> Result<Option<PolicyDefinition>, Refusal> {
+        let probe = |definition: &PolicyDefinition| {
+            CorePolicy::new(PolicyKind::User, Name::from("p"), definition.clone())
+        };
+        if let Err(PolicyError::Unrecognised(settings)) = probe(&definition) {
+            for (key, _) in settings {
+                definition.definition.remove(&key);
+                self.ignored.push(format!("key '{key}' of {what}"));
+            }
+            if definition.definition.is_empty() {
+                return Ok(None);
+            }
+        }
+        probe(&definition).map_err(|error| of(what, error.into()))?;
+        Ok(Some(definition))
+    }
+
+    fn put_policy(&self, policy: NewPolicy) -> Result<(), Refusal> {
+        let NewPolicy { what, vhost, name, definition } = policy;
+        let now = self.broker.clock.now();
+        let set = self.vhost(&vhost)?.put_policy(PolicyKind::User, name, definition, now);
+        set.map(drop).map_err(|error| of(&what, error.into()))
+    }
+
+    fn vhost(&self, name: &str) -> Result<Arc<CoreVhost>, Refusal> {
+        let missing = || Refusal::bad_request(format!("there is no vhost '{name}'"));
+        self.broker.vhost(name).ok_or_else(missing)
     }
 
     fn declare_exchange(&mut self, exchange: Exchange, arguments: FieldTable) -> Result<(), Refusal> {
@@ -189,8 +244,7 @@ impl<'b> Import<'b> {
     /// A session of the broker itself: who may import definitions may make what is in them (RabbitMQ).
     fn session(&mut self, vhost: &str) -> Result<&Session, Refusal> {
         if !self.sessions.contains_key(vhost) {
-            let missing = || Refusal::bad_request(format!("there is no vhost '{vhost}'"));
-            let host = self.broker.vhost(vhost).ok_or_else(missing)?;
+            let host = self.vhost(vhost)?;
             self.sessions.insert(
                 vhost.to_owned(),
                 Session::of_broker(host, Arc::clone(&self.broker.authority.accounts)),
@@ -210,14 +264,6 @@ fn with_arguments<T>(
         Ok((one, table))
     };
     all.into_iter().map(pair).collect()
-}
-
-fn numbers(limits: &Map<String, Value>) -> Result<Vec<(String, i64)>, Refusal> {
-    let number = |(name, value): (&String, &Value)| match value.as_i64() {
-        Some(value) => Ok((name.clone(), value)),
-        None => Err(Refusal::bad_request(format!("limit '{name}' is not a whole number"))),
-    };
-    limits.iter().map(number).collect()
 }
 
 /// What it was that could not be made.

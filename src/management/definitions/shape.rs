@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::management::{users, vhosts};
+use crate::management::{policies, users, vhosts};
 use crate::name::Name;
 
 /// Of everything. Parts that are missing say nothing.
@@ -107,6 +107,8 @@ pub(super) struct Parameter {
 #[derive(Debug, Deserialize)]
 pub(super) struct GlobalParameter {
     pub(super) name: String,
+    #[serde(default)]
+    pub(super) value: Value,
 }
 
 #[derive(Debug, Deserialize)]
@@ -114,6 +116,8 @@ pub(super) struct Policy {
     #[serde(default)]
     pub(super) vhost: String,
     pub(super) name: String,
+    #[serde(flatten)]
+    pub(super) declaration: policies::Declaration,
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,13 +1,15 @@
 //! A queue.
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::consumer::Consumer;
 use super::stats::{Depths, MessageStats, OF_QUEUE};
 use crate::clock::Timestamp;
 use crate::management::api::Api;
+use crate::management::policies::policy_name;
 use crate::management::rates::{Change, Depth};
-use crate::management::table::Table;
+use crate::management::table::{Table, table_to_json};
 use crate::queue::{Queue as CoreQueue, Report};
 
 /// Which queue it is.
@@ -28,7 +30,7 @@ pub(in crate::management) struct Queue<'q> {
     #[serde(skip_serializing_if = "Option::is_none")]
     consumer_details: Option<Vec<Consumer<'q>>>,
     durable: bool,
-    effective_policy_definition: serde_json::Map<String, serde_json::Value>,
+    effective_policy_definition: Value,
     exclusive: bool,
     exclusive_consumer_tag: Option<String>,
     idle_since: String,
@@ -66,6 +68,7 @@ impl<'q> Queue<'q> {
     /// `details`: with its consumers.
     pub(in crate::management) fn new(vhost: &'q str, queue: &'q CoreQueue, api: &'q Api) -> Self {
         let report = queue.report();
+        let applied = queue.settings().applied;
         let change = api.rates.queue(queue.id);
         let Change { delta, seconds } = change;
         let depth = Depth::new(report.counts.ready, report.counts.leased);
@@ -83,7 +86,7 @@ impl<'q> Queue<'q> {
             consumers: report.counts.consumers,
             consumer_details: None,
             durable: options.durable,
-            effective_policy_definition: serde_json::Map::new(),
+            effective_policy_definition: table_to_json(&applied.definition),
             exclusive: options.exclusive_to.is_some(),
             exclusive_consumer_tag: tag_of(subscribers.iter().find(|subscriber| subscriber.exclusive)),
             idle_since: rfc3339(report.idle_since),
@@ -97,9 +100,9 @@ impl<'q> Queue<'q> {
             name: queue.name.as_str(),
             node,
             online: [node],
-            operator_policy: None,
+            operator_policy: policy_name(applied.operator.as_ref()),
             owner_pid_details: options.exclusive_to.and_then(|owner| OwnerDetails::new(owner, api)),
-            policy: None,
+            policy: policy_name(applied.policy.as_ref()),
             single_active_consumer_tag: tag_of(subscribers.iter().find(|found| single && found.active)),
             state: "running",
             kind: if options.arguments.is_quorum() { "quorum" } else { "classic" },
