@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::broker::Broker;
 use crate::config::Config;
 use crate::management::{ListenerFacts, Management, NodeFacts, Service};
+use crate::tls::Tls;
 
 /// Sockets that nobody serves yet.
 pub(super) struct Bound {
@@ -23,11 +24,11 @@ pub(super) struct Running {
 }
 
 /// Binds what the configuration says.
-pub(super) fn bind(config: &Config) -> io::Result<Bound> {
+pub(super) fn bind(config: &Config, tls: Option<Arc<Tls>>) -> io::Result<Bound> {
     let api = config.management.listen.iter().map(|address| (address, Service::Api));
     let metrics = config.prometheus.listen.iter().map(|address| (address, Service::Metrics));
     let sockets = api.chain(metrics).map(listen).collect::<Result<_, _>>()?;
-    Ok(Bound { sockets, node: node_facts(config) })
+    Ok(Bound { sockets, node: NodeFacts { tls, ..node_facts(config) } })
 }
 
 fn listen((address, service): (&SocketAddr, Service)) -> io::Result<(TcpListener, SocketAddr, Service)> {
@@ -53,6 +54,7 @@ fn node_facts(config: &Config) -> NodeFacts {
         listeners: Vec::new(),
         connections_max: config.limits.connections_max,
         data_dir: config.data_dir.clone(),
+        tls: None,
     }
 }
 

@@ -53,7 +53,7 @@ impl App {
     pub async fn start(config: Config) -> io::Result<Self> {
         let clock = Clock::start();
         let listening = Listening::start(&config, clock.now()).await?;
-        let management = management::bind(&config)?;
+        let management = management::bind(&config, listening.tls.clone())?;
         let open = |dir| DataDir::open(dir, config.disk_free_limit);
         let data = config.data_dir.as_deref().map(open).transpose()?;
         check(&config)?;

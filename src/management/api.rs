@@ -10,6 +10,7 @@ use super::refusal::Refusal;
 use crate::broker::{Broker, Session, Vhost};
 use crate::clock::Timestamp;
 use crate::id::ConnectionId;
+use crate::tls::Tls;
 
 /// Requests work on behalf of no connection: exclusive queues are somebody else's.
 const NO_CONNECTION: ConnectionId = ConnectionId::new(0);
@@ -29,6 +30,8 @@ pub struct NodeFacts {
     pub connections_max: usize,
     /// Where data is kept; `None`: nowhere.
     pub data_dir: Option<std::path::PathBuf>,
+    /// The certificates that clients are shown; `None`: there is no TLS.
+    pub tls: Option<Arc<Tls>>,
 }
 
 /// A listening socket.

@@ -13,6 +13,7 @@ use super::api::Api;
 use super::caller::Caller;
 use super::path::Segments;
 use super::refusal::Refusal;
+use super::view::queue::rfc3339;
 use crate::broker::{Clearance, QueueDeclaration, Routes};
 use crate::message::{Envelope, Message};
 use crate::name::Name;
@@ -90,12 +91,40 @@ pub(super) async fn always(_caller: Caller) -> Answer {
     healthy()
 }
 
-/// GET `.../certificate-expiration/{within}/{unit}`.
-pub(super) async fn certificates(State(api): State<Arc<Api>>, _caller: Caller) -> Answer {
-    if api.node.listeners.iter().any(|facts| facts.protocol.contains("ssl")) {
-        return Err(Refusal::unavailable("certificates of listeners are not looked at yet"));
+/// GET `.../certificate-expiration/{within}/{unit}`: whether a certificate runs out by then, or has.
+pub(super) async fn certificates(State(api): State<Arc<Api>>, _caller: Caller, path: Segments) -> Answer {
+    let by = api.now().plus_millis(millis_within(path.get("within"), path.get("unit"))?);
+    let identity = api.node.tls.as_ref().map(|tls| tls.identity());
+    let shown = identity.iter().flat_map(|identity| identity.certificates());
+    let expired: Vec<Value> = shown
+        .filter(|certificate| certificate.not_after <= by)
+        .map(|certificate| {
+            value!({
+                "node": api.node.name,
+                "certfile": certificate.path.display().to_string(),
+                "subject": certificate.subject,
+                "certfile_expires_on": rfc3339(certificate.not_after),
+            })
+        })
+        .collect();
+    if expired.is_empty() {
+        return healthy();
     }
-    healthy()
+    unhealthy(value!({ "reason": "Certificates expiring", "expired": expired }))
+}
+
+/// A period such as `1` `months`, in milliseconds.
+fn millis_within(number: &str, unit: &str) -> Result<u64, Refusal> {
+    const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+    let number: u64 = number.parse().map_err(|_| Refusal::bad_request("the period is not a whole number"))?;
+    let days = match unit {
+        "days" => 1,
+        "weeks" => 7,
+        "months" => 30,
+        "years" => 365,
+        _ => return Err(Refusal::bad_request("the unit is none of days, weeks, months, years")),
+    };
+    Ok(number.saturating_mul(days * DAY_MS))
 }
 
 /// GET `.../below-node-connection-limit`.

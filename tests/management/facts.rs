@@ -1,5 +1,7 @@
 //! Small facts: overview, node, versions, who asks, health.
 
+use std::path::PathBuf;
+
 use crate::http::Broker;
 use crate::support::{declare, publish, unique};
 use serde_json::json;
@@ -108,4 +110,49 @@ async fn health_checks_fail_with_503_and_the_reason() {
     let alarms = broker.get("/health/checks/alarms").await;
     assert_eq!((alarms.status, &alarms.json()["alarms"][0]["resource"]), (503, &json!("disk")));
     assert_eq!(broker.get("/health/checks/port-listener/x").await.status, 400);
+}
+
+/// A certificate for `localhost` that runs out at the beginning of that year, and its key, as files.
+fn certificate(directory: &tempfile::TempDir, last_year: i32) -> (PathBuf, PathBuf) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    params.not_before = rcgen::date_time_ymd(2000, 1, 1);
+    params.not_after = rcgen::date_time_ymd(last_year, 1, 1);
+    let pem = params.self_signed(&key).unwrap().pem();
+    let [pem_file, key_file] =
+        ["pem", "key"].map(|ending| directory.path().join(format!("{last_year}.{ending}")));
+    std::fs::write(&pem_file, pem).unwrap();
+    std::fs::write(&key_file, key.serialize_pem()).unwrap();
+    (pem_file, key_file)
+}
+
+#[tokio::test]
+async fn a_certificate_that_runs_out_in_the_period_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let broker_with = async |last_years: &[i32]| {
+        let pairs: Vec<_> = last_years.iter().map(|year| certificate(&directory, *year)).collect();
+        Broker::start_with(|config| {
+            config.tls.listen = vec![([127, 0, 0, 1], 0).into()];
+            (config.tls.certificate, config.tls.key) = pairs.into_iter().unzip();
+        })
+        .await
+    };
+    let check = "/health/checks/certificate-expiration";
+    let good = broker_with(&[2200]).await;
+    assert_eq!(good.json(&format!("{check}/1/months")).await["status"], "ok");
+    let soon = good.get(&format!("{check}/1000/years")).await;
+    assert_eq!(
+        (soon.status, &soon.json()["expired"][0]["subject"]),
+        (503, &json!("CN=rcgen self signed cert"))
+    );
+    let old = broker_with(&[2200, 2001]).await.get(&format!("{check}/0/days")).await;
+    assert_eq!((old.status, &old.json()["reason"]), (503, &json!("Certificates expiring")));
+    let expired = old.json()["expired"].clone();
+    assert_eq!(expired.as_array().unwrap().len(), 1);
+    assert_eq!(expired[0]["certfile_expires_on"], "2001-01-01T00:00:00.000+00:00");
+    for path in ["1/fortnights", "x/days", "-1/days"] {
+        assert_eq!(good.get(&format!("{check}/{path}")).await.status, 400, "{path}");
+    }
+    let without = Broker::start().await;
+    assert_eq!(without.json(&format!("{check}/1000/years")).await["status"], "ok");
 }
