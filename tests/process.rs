@@ -9,6 +9,7 @@ mod support;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixDatagram;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
@@ -580,4 +581,23 @@ mod stop {
         peer.expect_eof().await;
         assert_eq!(broker.expect_exit(PATIENCE).code(), None);
     }
+}
+
+#[test]
+fn the_service_manager_is_told_of_the_start_and_of_the_end() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    let told = || {
+        let mut text = [0; 64];
+        let length = manager.recv(&mut text).unwrap();
+        String::from_utf8(text[..length].to_vec()).unwrap()
+    };
+    let environment = [("NOTIFY_SOCKET", path.to_str().unwrap())];
+    let mut broker = Broker::spawn(&["--listen", ANYWHERE], &environment);
+    assert_eq!(told(), "READY=1\n");
+    broker.signal(Signal::TERM);
+    assert_eq!(told(), "STOPPING=1\n");
+    assert!(broker.expect_exit(PATIENCE).success());
 }

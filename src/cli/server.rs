@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use sd_notify::NotifyState;
+
 use super::settings::Settings;
 use super::{bad_settings, fail};
 use crate::app::App;
@@ -49,11 +51,13 @@ impl Running {
         let mut hangup = signal(SignalKind::hangup())?;
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "Lepus starts");
         let app = App::start(self.config.clone()).await?;
+        tell_manager(NotifyState::Ready);
         tokio::select! {
             _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
             _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
             () = self.follow(&app, &mut hangup) => {}
         }
+        tell_manager(NotifyState::Stopping);
         app.shutdown().await;
         Ok(())
     }
@@ -97,5 +101,12 @@ impl Running {
         tracing::info!("SIGHUP: settings read again");
         // What waits for a restart is told again next time.
         self.config.take_over(&loaded.config);
+    }
+}
+
+/// Tells systemd, if it has started the broker and waits for that.
+fn tell_manager(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "the service manager cannot be told");
     }
 }
