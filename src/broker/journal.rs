@@ -26,7 +26,7 @@ use tokio::sync::Notify;
 use crate::id::EntityId;
 use crate::message::Message;
 use crate::metadata::{Definitions, Position};
-use crate::queue::{Departed, Placement, Seq};
+use crate::queue::{Departed, Lane, Placement, Seq};
 
 pub use crate::storage::{Durability, LogPosition};
 
@@ -38,9 +38,9 @@ pub enum Record {
     /// Messages have left a queue.
     Gone(EntityId, Vec<Departed>),
     /// Messages of a queue's level up to this one may have been given to a consumer.
-    Delivered(EntityId, u8, Seq),
-    /// A queue is gone with all its messages; its highest level.
-    QueueDeleted(EntityId, u8),
+    Delivered(EntityId, Lane, Seq),
+    /// A queue is gone with all its messages; the lanes that it may have had.
+    QueueDeleted(EntityId, Vec<Lane>),
 }
 
 /// Where records go.
@@ -433,7 +433,10 @@ mod tests {
     }
 
     fn gone() -> Record {
-        Record::Gone(EntityId::new(1), vec![Departed { level: 0, first: Seq::new(1), last: Seq::new(1) }])
+        Record::Gone(
+            EntityId::new(1),
+            vec![Departed { level: Lane::default(), first: Seq::new(1), last: Seq::new(1) }],
+        )
     }
 
     #[test]

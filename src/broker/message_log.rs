@@ -9,7 +9,7 @@ use super::journal::{Durability, Journal, MessageLog, Record};
 use super::lane::lane;
 use crate::clock::Timestamp;
 use crate::message::Message;
-use crate::queue::{self, Departed};
+use crate::queue::{self, Departed, Lane};
 use crate::storage::{self, LogPosition, Observer, Placement, QueueId, SeqRun, Store, StoreError};
 
 /// The storage engine as the journal's log.
@@ -99,8 +99,8 @@ impl<'r> Prepared<'r> {
             Record::Delivered(queue, level, seq) => {
                 out.push(Self::Delivered(lane(*queue, *level), storage::Seq(seq.get())));
             }
-            Record::QueueDeleted(queue, highest) => {
-                out.extend((0..=*highest).map(|level| Self::QueueDelete(lane(*queue, level))));
+            Record::QueueDeleted(queue, lanes) => {
+                out.extend(lanes.iter().map(|of_queue| Self::QueueDelete(lane(*queue, *of_queue))));
             }
         }
     }
@@ -132,10 +132,10 @@ pub(super) fn expiry(expires_ms: u64) -> Option<Timestamp> {
 }
 
 /// What has departed from each level, neighbours together whatever their order.
-pub(super) fn seq_runs(departed: &[Departed]) -> Vec<(u8, Vec<SeqRun>)> {
+pub(super) fn seq_runs(departed: &[Departed]) -> Vec<(Lane, Vec<SeqRun>)> {
     let mut sorted = departed.to_vec();
     sorted.sort_unstable_by_key(|run| (run.level, run.first));
-    let mut levels: Vec<(u8, Vec<SeqRun>)> = Vec::new();
+    let mut levels: Vec<(Lane, Vec<SeqRun>)> = Vec::new();
     for Departed { level, first, last } in sorted {
         let run = SeqRun { first: storage::Seq(first.get()), last: storage::Seq(last.get()) };
         match levels.last_mut() {
@@ -200,18 +200,20 @@ mod tests {
     #[test]
     fn neighbours_of_a_level_become_runs_whatever_their_order() {
         let departed = [(0, 5, 5), (1, 4, 4), (0, 1, 2), (0, 9, 9), (0, 3, 3)].map(|(level, first, last)| {
+            let level = Lane::of_priority(level);
             Departed { level, first: queue::Seq::new(first), last: queue::Seq::new(last) }
         });
         let runs = |runs: &[SeqRun]| runs.iter().map(|run| (run.first.0, run.last.0)).collect::<Vec<_>>();
         let levels: Vec<_> = seq_runs(&departed).iter().map(|(level, all)| (*level, runs(all))).collect();
-        assert_eq!(levels, [(0, vec![(1, 3), (5, 5), (9, 9)]), (1, vec![(4, 4)])]);
+        let lanes = [Lane::of_priority(0), Lane::of_priority(1)];
+        assert_eq!(levels, [(lanes[0], vec![(1, 3), (5, 5), (9, 9)]), (lanes[1], vec![(4, 4)])]);
     }
 
     #[test]
     fn an_expiry_at_the_epoch_is_not_never() {
         let placed = queue::Placement {
             queue: EntityId::new(1),
-            level: 0,
+            level: Lane::default(),
             seq: queue::Seq::new(1),
             expires: Some(Timestamp::from_millis(0)),
         };

@@ -17,7 +17,7 @@ use crate::metadata::{
     BindingDefinition, DestinationKind, ExchangeDefinition, PolicyKind, QueueDefinition, Recovered,
 };
 use crate::name::Name;
-use crate::queue::{Queue, QueueArguments, QueueOptions, Seq};
+use crate::queue::{Lane, Queue, QueueArguments, QueueOptions, Seq};
 use crate::storage::{self, RecoveredQueue, Store, StoredMessage};
 
 /// Octets of messages that are read at once.
@@ -85,7 +85,7 @@ impl Broker {
 /// What the store knows of the messages of each queue.
 pub(super) struct StoredMessages {
     /// The levels of each queue.
-    queues: HashMap<EntityId, Vec<(u8, RecoveredQueue)>>,
+    queues: HashMap<EntityId, Vec<(Lane, RecoveredQueue)>>,
     deleted: HashSet<EntityId>,
     after_crash: bool,
 }
@@ -215,7 +215,7 @@ mod tests {
         let (broker, vhost) = open(&dir);
         let now = broker.clock.now();
         let before = vhost.add_queue(&mut vhost.topology(), Name::from("q"), options, now).id;
-        vhost.journal().record(Record::QueueDeleted(before, 0));
+        vhost.journal().record(Record::QueueDeleted(before, vec![Lane::default()]));
         broker.flush().await;
         drop((broker, vhost));
 

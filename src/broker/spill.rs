@@ -15,7 +15,7 @@ use super::lane::lane;
 use super::message_log::seq_runs;
 use crate::clock::Timestamp;
 use crate::id::EntityId;
-use crate::queue::{Departed, Unstored};
+use crate::queue::{Departed, Lane, Unstored};
 use crate::storage::env::RealEnv;
 use crate::storage::{Durability, Options, Placement, Record, Seq, Store, StoreError, StoredMessage};
 
@@ -69,7 +69,7 @@ impl Spill {
         queue: EntityId,
         messages: &[Unstored],
         now: Timestamp,
-    ) -> Result<Vec<(u8, Seq)>, StoreError> {
+    ) -> Result<Vec<(Lane, Seq)>, StoreError> {
         let store = self.open(now)?;
         if store.is_tight() || store.durable().0 < self.stalled_at.load(Ordering::Relaxed) {
             return Err(self.no_room());
@@ -101,7 +101,7 @@ impl Spill {
     /// Octets on disk have changed, or the disk refuses.
     pub(super) fn read(
         &self,
-        (queue, level): (EntityId, u8),
+        (queue, level): (EntityId, Lane),
         from: Seq,
         budget: usize,
         out: &mut Vec<StoredMessage>,
@@ -119,11 +119,11 @@ impl Spill {
         }
     }
 
-    /// Lets all messages of a queue go, whose highest level is `highest`.
-    pub(super) fn forget_queue(&self, queue: EntityId, highest: u8) {
+    /// Lets all messages of a queue go, which has had no other lanes than these.
+    pub(super) fn forget_queue(&self, queue: EntityId, lanes: &[Lane]) {
         let Some(store) = self.store.lock().clone() else { return };
-        for level in 0..=highest {
-            let _ = store.append(&[Record::QueueDelete { queue: lane(queue, level) }]);
+        for of_queue in lanes {
+            let _ = store.append(&[Record::QueueDelete { queue: lane(queue, *of_queue) }]);
         }
     }
 

@@ -9,7 +9,7 @@ use super::pager::Pager;
 use super::timers::Timers;
 use super::vhost::Vhost;
 use crate::clock::Timestamp;
-use crate::queue::{Departures, Dropped, Host, Queue, Seq};
+use crate::queue::{Departures, Dropped, Host, Lane, Queue, Seq};
 
 /// What queues of this virtual host are given.
 pub(super) struct Surroundings {
@@ -25,7 +25,7 @@ impl Host for Surroundings {
         self.timers.arm(at, Weak::clone(&self.vhost), queue.name.clone(), queue.id);
     }
 
-    fn delivered(&self, queue: &Queue, level: u8, seq: Seq) {
+    fn delivered(&self, queue: &Queue, level: Lane, seq: Seq) {
         self.journal.record(Record::Delivered(queue.id, level, seq));
     }
 

@@ -45,8 +45,8 @@ pub struct Mended {
 pub struct Known<'a> {
     /// The queue's id.
     pub id: u64,
-    /// The priority of the messages; 0 in a queue without priorities.
-    pub priority: u8,
+    /// The priority of the messages, 0 in a queue without priorities; `None`: they were not due yet.
+    pub priority: Option<u8>,
     /// Virtual host and name, unless nobody knows.
     pub name: Option<(&'a str, &'a str)>,
 }
@@ -54,9 +54,9 @@ pub struct Known<'a> {
 impl Inspection {
     /// Says what a queue of the store is.
     pub fn known(&self, queue: QueueId) -> Known<'_> {
-        let (id, priority) = of_lane(queue);
+        let (id, lane) = of_lane(queue);
         let name = self.names.get(&id).map(|(vhost, name)| (vhost.as_str(), name.as_str()));
-        Known { id: id.get(), priority, name }
+        Known { id: id.get(), priority: lane.priority(), name }
     }
 
     /// Whether nothing is damaged.
@@ -190,9 +190,9 @@ fn names(defined: Option<&Recovered>) -> BTreeMap<EntityId, (Name, Name)> {
 fn substitutes(found: &Report) -> (Vec<(Name, Name, QueueDefinition)>, u64) {
     let mut highest: BTreeMap<EntityId, u8> = BTreeMap::new();
     for queue in found.queues.iter().filter(|queue| queue.messages > 0) {
-        let (id, priority) = of_lane(QueueId(queue.id));
+        let (id, lane) = of_lane(QueueId(queue.id));
         let known = highest.entry(id).or_default();
-        *known = priority.max(*known);
+        *known = lane.priority().unwrap_or_default().max(*known);
     }
     let substitute = |(id, priority): (EntityId, u8)| {
         let mut arguments = FieldTable::new();

@@ -27,7 +27,7 @@ use crate::metadata::{
     BindingDefinition, Change, Definitions, ExchangeDefinition, Position, QueueDefinition, VhostDefinition,
 };
 use crate::name::Name;
-use crate::queue::{Counts, Deleted, Home, Queue, QueueOptions, Seq};
+use crate::queue::{Counts, Deleted, Home, Lane, Queue, QueueOptions, Seq};
 
 /// Exchanges that every virtual host has (§3.1.3, and RabbitMQ's).
 const PREDECLARED: &[(&str, ExchangeType)] = &[
@@ -162,7 +162,7 @@ impl Vhost {
     }
 
     /// Reads one message that its queue has let leave the memory.
-    pub(super) fn fetch(&self, queue: &Queue, level: u8, seq: Seq, home: Home) -> Option<Message> {
+    pub(super) fn fetch(&self, queue: &Queue, level: Lane, seq: Seq, home: Home) -> Option<Message> {
         let fetched = self.host.pager.as_ref()?.fetch(queue.id, level, seq, home);
         fetched.unwrap_or_else(|error| {
             tracing::error!(queue = %queue.name, %error, "a message to be dead-lettered cannot be read");
@@ -344,28 +344,27 @@ impl Vhost {
         topology.forget_exclusive(queue);
         let unused = self.unbind_everywhere(topology, &Destination::Queue(Arc::clone(queue)));
         self.delete_exchanges(topology, unused);
-        let highest_level = queue.options.arguments.limits.priority_max.unwrap_or(0);
         if let Some(pager) = &self.host.pager {
-            pager.forget_queue(queue.id, highest_level);
+            pager.forget_queue(queue.id, &deleted.lanes);
         }
         if queue.options.durable {
-            self.record_deletion(topology, queue, highest_level);
+            self.record_deletion(topology, queue, deleted.lanes.clone());
         }
         Ok(deleted)
     }
 
     /// The log hears of it once the definition is gone from the disk. The other way round a crash in between would
     /// bring the queue back under an identity whose messages the log ignores. Messages of an unknown queue it drops.
-    fn record_deletion(&self, topology: &mut Topology, queue: &Queue, highest_level: u8) {
+    fn record_deletion(&self, topology: &mut Topology, queue: &Queue, lanes: Vec<Lane>) {
         let Some(definitions) = &self.definitions else { return };
         let (journal, id) = (Arc::clone(&self.journal), queue.id);
         if topology.is_closed {
             // All that was in the virtual host is gone from the disk already.
-            return journal.record(Record::QueueDeleted(id, highest_level));
+            return journal.record(Record::QueueDeleted(id, lanes));
         }
         let change = Change::DeleteQueue(self.name.clone(), queue.name.clone());
         topology.last_change =
-            definitions.record_then(change, move || journal.record(Record::QueueDeleted(id, highest_level)));
+            definitions.record_then(change, move || journal.record(Record::QueueDeleted(id, lanes)));
     }
 
     /// Deletes an exchange with the bindings from it and to it.

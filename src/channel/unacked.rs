@@ -146,7 +146,7 @@ mod tests {
 
     impl Host for Nobody {
         fn arm(&self, _: &Arc<Queue>, _: Timestamp) {}
-        fn delivered(&self, _: &Queue, _: u8, _: Seq) {}
+        fn delivered(&self, _: &Queue, _: crate::queue::Lane, _: Seq) {}
         fn left(&self, _: &Queue, _: Vec<Dropped>, _: Departures, _: Timestamp) {}
         fn account(&self, _: &Arc<Queue>, _: i64) {}
         fn page_in(&self, _: &Arc<Queue>) {}

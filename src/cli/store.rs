@@ -95,7 +95,11 @@ fn print(text: &str, code: ExitCode) -> ExitCode {
 
 fn called(found: &Inspection, queue: QueueId) -> String {
     let Known { id, priority, name } = found.known(queue);
-    let with = if priority > 0 { format!(" (priority {priority})") } else { String::new() };
+    let with = match priority {
+        Some(0) => String::new(),
+        Some(priority) => format!(" (priority {priority})"),
+        None => " (delayed)".to_owned(),
+    };
     match name {
         Some((vhost, name)) => format!("queue '{name}' in vhost '{vhost}'{with}"),
         None => format!("queue {id}{with}"),
@@ -114,7 +118,7 @@ fn table(found: &Inspection, text: &mut String) {
             vhost.into(),
             name.into(),
             id.to_string(),
-            priority.to_string(),
+            priority.map_or_else(|| "delayed".to_owned(), |priority| priority.to_string()),
             messages.to_string(),
             octets.to_string(),
             garbage_octets.to_string(),

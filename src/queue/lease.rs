@@ -4,6 +4,7 @@ use ahash::RandomState;
 use std::collections::HashMap;
 
 use super::consumers::ConsumerId;
+use super::lane::Lane;
 use super::ready::{Entry, Home, Seq};
 use crate::clock::Timestamp;
 use crate::message::Message;
@@ -26,8 +27,8 @@ pub struct Lease {
     pub message: Option<Message>,
     /// Octets of its body.
     pub body_len: u32,
-    /// Its priority in this queue.
-    pub priority: u8,
+    /// Its lane in this queue.
+    pub level: Lane,
     /// Where it is besides memory.
     pub home: Home,
     /// How often it has been given to a consumer.
@@ -47,7 +48,7 @@ impl Lease {
             seq: entry.seq,
             message: Some(entry.message.clone()),
             body_len: u32::try_from(entry.message.body().len()).unwrap_or(u32::MAX),
-            priority: entry.priority,
+            level: entry.level,
             home: entry.home,
             deliveries: entry.deliveries,
             expires: entry.expires,

@@ -8,6 +8,7 @@ pub mod arguments;
 pub mod consumers;
 pub mod definition;
 pub mod inspect;
+mod lane;
 pub mod lease;
 pub mod limits;
 mod operation;
@@ -33,6 +34,7 @@ pub use arguments::QueueArguments;
 pub use consumers::{ConsumerId, Subscription};
 pub use definition::AwaitedDefinition;
 pub use inspect::{Counts, LeaseReport, Origin, Report, Subscriber};
+pub use lane::Lane;
 pub use lease::Holder;
 pub use operation::{Enqueued, Fetched, Got, LeaseRef, Placement, Settlement, SubscribeError};
 pub use outlet::{Delivery, Host, Offered, Outlet};
@@ -96,6 +98,8 @@ struct Inner {
 pub struct Deleted {
     /// Messages that were ready.
     pub ready: usize,
+    /// The lanes that it may have had messages in.
+    pub lanes: Vec<Lane>,
     consumers: Vec<Arc<dyn Outlet>>,
 }
 
@@ -290,7 +294,12 @@ impl Queue {
             // Freed once the lock is dropped: a long backlog takes its time.
             Ok((std::mem::take(&mut inner.state), inner.consumers.remove_all()))
         })?;
-        Ok(Deleted { ready: state.ready_len(), consumers })
+        Ok(Deleted { ready: state.ready_len(), lanes: self.lanes(), consumers })
+    }
+
+    fn lanes(&self) -> Vec<Lane> {
+        let highest = self.options.arguments.limits.priority_max.unwrap_or(0);
+        (0..=highest).map(Lane::of_priority).collect()
     }
 
     /// The moment `at`, that was asked for, has come. Returns whether the queue lease (`x-expires`) has run out.

@@ -1,6 +1,6 @@
 //! What operations on a queue take and give.
 
-use super::{Holder, Seq};
+use super::{Holder, Lane, Seq};
 use crate::clock::Timestamp;
 use crate::id::EntityId;
 use crate::message::Message;
@@ -20,8 +20,8 @@ pub enum Enqueued {
 pub struct Placement {
     /// The queue.
     pub queue: EntityId,
-    /// The message's priority there: each level of a queue is logged by itself.
-    pub level: u8,
+    /// The message's lane there: each is logged by itself.
+    pub level: Lane,
     /// The place there.
     pub seq: Seq,
     /// When it expires, if ever.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Queue;
+use super::lane::Lane;
 use super::ready::{Departures, Seq};
 use super::state::Dropped;
 use crate::clock::Timestamp;
@@ -42,7 +43,7 @@ pub trait Host: Send + Sync {
     fn arm(&self, queue: &Arc<Queue>, at: Timestamp);
 
     /// Logged messages of a level up to `seq` may have been given to a consumer.
-    fn delivered(&self, queue: &Queue, level: u8, seq: Seq);
+    fn delivered(&self, queue: &Queue, level: Lane, seq: Seq);
 
     /// Messages have left the queue: `dropped` without being settled by a consumer, and all that were stored.
     /// Whatever becomes of the former must be on disk before it is there that they are gone.

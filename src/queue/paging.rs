@@ -10,14 +10,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::state::residence::{Evictable, Evicted, Stored, Whereabouts};
-use super::{Inner, Queue, Seq};
+use super::{Inner, Lane, Queue, Seq};
 use crate::clock::Timestamp;
 
 /// Messages that are to be read back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageWanted {
     /// The level.
-    pub level: u8,
+    pub level: Lane,
     /// The lowest seq that is in the log only.
     pub logged: Option<Seq>,
     /// The lowest seq that is in the spill only.
@@ -29,7 +29,7 @@ pub struct PageWanted {
 impl Queue {
     /// Logged messages of a level that are there at the start, as ascending runs, with the octets of their bodies if
     /// somebody has measured them.
-    pub fn restore(self: &Arc<Self>, level: u8, runs: &[(u64, u64)], body_bytes: Option<u64>) {
+    pub fn restore(self: &Arc<Self>, level: Lane, runs: &[(u64, u64)], body_bytes: Option<u64>) {
         self.inner.lock().state.restore(level, runs, body_bytes);
     }
 
@@ -55,7 +55,7 @@ impl Queue {
     }
 
     /// Takes messages of a level in that were read back, in order of their seqs. Returns how many were missing.
-    pub fn paged_in(self: &Arc<Self>, level: u8, messages: Vec<Stored>, now: Timestamp) -> usize {
+    pub fn paged_in(self: &Arc<Self>, level: Lane, messages: Vec<Stored>, now: Timestamp) -> usize {
         self.change(now, |inner, after| {
             let taken = inner.state.load(level, messages);
             self.dispatch(inner, after, now);
@@ -107,7 +107,7 @@ impl Inner {
         Some(self.page_of(level, hungry))
     }
 
-    fn page_of(&self, level: u8, hungry: bool) -> PageWanted {
+    fn page_of(&self, level: Lane, hungry: bool) -> PageWanted {
         let (logged, spilled) = self.state.coldest(level);
         PageWanted { level, logged, spilled, hungry }
     }

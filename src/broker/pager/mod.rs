@@ -28,7 +28,7 @@ use super::vhost::Vhost;
 use crate::clock::{Clock, Timestamp};
 use crate::id::EntityId;
 use crate::message::Message;
-use crate::queue::{Departures, Evictable, Home, PageWanted, Queue, Seq, Stored, Unstored, Whereabouts};
+use crate::queue::{Departures, Evictable, Home, Lane, PageWanted, Queue, Seq, Stored, Unstored, Whereabouts};
 use crate::storage::{self, StoreError, StoredMessage};
 
 use work::{Job, ROUND_MS, SWEEP_ROUNDS, Work};
@@ -172,7 +172,7 @@ impl Pager {
     pub(super) fn fetch(
         &self,
         queue: EntityId,
-        level: u8,
+        level: Lane,
         seq: Seq,
         home: Home,
     ) -> Result<Option<Message>, StoreError> {
@@ -189,9 +189,9 @@ impl Pager {
         }
     }
 
-    /// A queue is gone with all its messages; `highest` is its highest level.
-    pub(super) fn forget_queue(&self, queue: EntityId, highest: u8) {
-        self.spill.forget_queue(queue, highest);
+    /// A queue is gone with all its messages, which has had no other lanes than these.
+    pub(super) fn forget_queue(&self, queue: EntityId, lanes: &[Lane]) {
+        self.spill.forget_queue(queue, lanes);
     }
 
     fn is_over(&self) -> bool {
@@ -305,7 +305,7 @@ impl Pager {
     fn read_store(
         &self,
         home: Home,
-        lane_of: (EntityId, u8),
+        lane_of: (EntityId, Lane),
         from: Seq,
         budget: usize,
         out: &mut Vec<StoredMessage>,
@@ -354,7 +354,7 @@ impl Pager {
 
     /// Where the candidates can be read; those that are nowhere are spilled.
     fn whereabouts(&self, queue: EntityId, candidates: &Evictable) -> Whereabouts {
-        let live = |&(level, first, last): &(u8, Seq, Seq)| {
+        let live = |&(level, first, last): &(Lane, Seq, Seq)| {
             let (first, last) = (storage::Seq(first.get()), storage::Seq(last.get()));
             (level, self.log.store().live(lane(queue, level), first, last))
         };
@@ -366,7 +366,7 @@ impl Pager {
     }
 
     /// Spills messages; what cannot be stays in memory, and is tried again.
-    fn spill(&self, queue: EntityId, messages: &[Unstored]) -> Vec<(u8, storage::Seq)> {
+    fn spill(&self, queue: EntityId, messages: &[Unstored]) -> Vec<(Lane, storage::Seq)> {
         let taken = self.spill.take(queue, messages, self.clock.now());
         let was_broken = self.is_spill_broken.swap(taken.is_err(), Ordering::Relaxed);
         match &taken {
@@ -380,7 +380,7 @@ impl Pager {
     }
 
     /// Messages that a consumer got while they were being spilled are not needed there.
-    fn forget_unused(&self, queue: EntityId, taken: &[(u8, Seq)], mut used: Vec<(u8, Seq)>) {
+    fn forget_unused(&self, queue: EntityId, taken: &[(Lane, Seq)], mut used: Vec<(Lane, Seq)>) {
         if taken.len() == used.len() {
             return;
         }

@@ -1,12 +1,12 @@
 //! Stored messages that have left a queue, as runs.
 
-use super::{Home, Seq};
+use super::{Home, Lane, Seq};
 
 /// A run of seqs of one level, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Departed {
     /// The level: the messages' priority in their queue.
-    pub level: u8,
+    pub level: Lane,
     /// The lowest.
     pub first: Seq,
     /// The highest.
@@ -29,12 +29,12 @@ impl Departures {
     }
 
     /// Adds one message. What was in memory only leaves no trace.
-    pub fn push(&mut self, home: Home, level: u8, seq: Seq) {
+    pub fn push(&mut self, home: Home, level: Lane, seq: Seq) {
         self.push_run(home, level, seq, seq);
     }
 
     /// Adds neighbours.
-    pub fn push_run(&mut self, home: Home, level: u8, first: Seq, last: Seq) {
+    pub fn push_run(&mut self, home: Home, level: Lane, first: Seq, last: Seq) {
         let runs = match home {
             Home::Memory => return,
             Home::Log => &mut self.logged,

@@ -124,7 +124,7 @@ impl Level {
                 continue;
             }
             taken += 1;
-            taken_runs.push(entry.home, 0, entry.seq);
+            taken_runs.push(entry.home, entry.level, entry.seq);
             if let Some(deliveries) = self.cold.take_deliveries(entry.seq) {
                 entry.deliveries = deliveries;
             }

@@ -4,6 +4,7 @@ mod cold;
 mod departures;
 mod level;
 
+use super::lane::Lane;
 use crate::clock::Timestamp;
 use crate::message::Message;
 
@@ -47,8 +48,8 @@ pub struct Entry {
     pub seq: Seq,
     /// The message.
     pub message: Message,
-    /// Its priority: 0 in a queue that has none (RabbitMQ's `x-max-priority`).
-    pub priority: u8,
+    /// Its lane: for ready messages their priority, 0 in a queue that has none (RabbitMQ's `x-max-priority`).
+    pub level: Lane,
     /// When it expires, if ever.
     pub expires: Option<Timestamp>,
     /// How often it has been given to a consumer.
@@ -89,20 +90,20 @@ impl Ready {
     /// Appends an arrival; its seq is greater than any before.
     pub fn push(&mut self, entry: Entry) {
         self.count_in(body_len(&entry), 1);
-        self.occupy(entry.priority).push(entry);
+        self.occupy(entry.level).push(entry);
     }
 
     /// Puts a message back to its original place.
     pub fn put_back(&mut self, entry: Entry) {
         self.count_in(body_len(&entry), 1);
-        self.occupy(entry.priority).put_back(entry);
+        self.occupy(entry.level).put_back(entry);
     }
 
     /// Puts a message of `body_len` octets back to its original place that is on disk only.
-    pub fn put_back_cold(&mut self, priority: u8, seq: Seq, home: Home, deliveries: u32, body_len: u64) {
+    pub fn put_back_cold(&mut self, level: Lane, seq: Seq, home: Home, deliveries: u32, body_len: u64) {
         self.count_in(body_len, 1);
         self.cold += 1;
-        let cold = &mut self.occupy(priority).cold;
+        let cold = &mut self.occupy(level).cold;
         let before = cold.counted();
         cold.insert_seq(seq, home, deliveries);
         let more = cold.counted() - before;
@@ -110,7 +111,7 @@ impl Ready {
     }
 
     /// Takes runs of logged messages in that are on disk only, with `bytes` octets of bodies.
-    pub fn restore(&mut self, priority: u8, runs: &[(u64, u64)], bytes: u64) {
+    pub fn restore(&mut self, level: Lane, runs: &[(u64, u64)], bytes: u64) {
         let count = runs.iter().map(|(first, last)| last - first + 1).sum::<u64>();
         let count = usize::try_from(count).unwrap_or(usize::MAX);
         if count == 0 {
@@ -118,7 +119,7 @@ impl Ready {
         }
         self.count_in(bytes, count);
         self.cold += count;
-        let level = self.occupy(priority);
+        let level = self.occupy(level);
         runs.iter().for_each(|run| level.cold.insert_logged(*run));
     }
 
@@ -176,7 +177,7 @@ impl Ready {
 
     /// The level of which messages should be read back now: the highest, if the next message is asked for (`hungry`)
     /// and not in memory or one of the last that are; else one whose head may have expired.
-    pub fn wanted(&self, hungry: bool, now: Timestamp) -> Option<u8> {
+    pub fn wanted(&self, hungry: bool, now: Timestamp) -> Option<Lane> {
         if self.cold == 0 {
             return None;
         }
@@ -188,17 +189,17 @@ impl Ready {
         let mut unknown = self
             .occupied_levels()
             .filter(|&number| level(number).is_some_and(|level| level.is_head_unknown(now)));
-        next.or_else(|| unknown.next()).and_then(|number| u8::try_from(number).ok())
+        next.or_else(|| unknown.next()).and_then(|number| u8::try_from(number).ok()).map(Lane::of_priority)
     }
 
     /// The lowest seqs of a level that are in the log only and in the spill only.
-    pub fn coldest(&self, level: u8) -> (Option<Seq>, Option<Seq>) {
-        self.levels.get(usize::from(level)).map(|level| level.cold.firsts()).unwrap_or_default()
+    pub fn coldest(&self, level: Lane) -> (Option<Seq>, Option<Seq>) {
+        self.levels.get(level.index()).map(|level| level.cold.firsts()).unwrap_or_default()
     }
 
     /// Takes messages in that were read back; `each` sees those that were missing. Returns how many.
-    pub fn load(&mut self, level: u8, entries: Vec<Entry>, each: &mut dyn FnMut(&Entry)) -> usize {
-        let Some(level) = self.levels.get_mut(usize::from(level)) else { return 0 };
+    pub fn load(&mut self, level: Lane, entries: Vec<Entry>, each: &mut dyn FnMut(&Entry)) -> usize {
+        let Some(level) = self.levels.get_mut(level.index()) else { return 0 };
         let before = level.cold.counted();
         let taken = level.load(entries, each);
         self.cold -= taken;
@@ -232,11 +233,11 @@ impl Ready {
     /// Forgets everything on disk only; `departures` is told what that was.
     pub fn clear_cold(&mut self, departures: &mut Departures) {
         for (number, level) in self.levels.iter_mut().enumerate() {
-            let priority = u8::try_from(number).unwrap_or(u8::MAX);
+            let lane = Lane::of_priority(u8::try_from(number).unwrap_or(u8::MAX));
             let cold = std::mem::take(&mut level.cold);
             for home in [Home::Log, Home::Spill] {
                 for (first, last) in cold.runs(home, Seq::new(0), Seq::new(u64::MAX)) {
-                    departures.push_run(home, priority, Seq::new(first), Seq::new(last));
+                    departures.push_run(home, lane, Seq::new(first), Seq::new(last));
                 }
             }
             self.len -= cold.len();
@@ -258,19 +259,19 @@ impl Ready {
         self.body_bytes = self.body_bytes.saturating_add_signed(delta);
     }
 
-    /// The level for a priority, marked as not empty.
-    fn occupy(&mut self, priority: u8) -> &mut Level {
-        let level = self.level(priority);
-        if let Some(word) = self.occupied.get_mut(usize::from(priority) / 64) {
-            *word |= 1 << (priority % 64);
+    /// The level for a lane, marked as not empty.
+    fn occupy(&mut self, lane: Lane) -> &mut Level {
+        let level = self.level(lane);
+        if let Some(word) = self.occupied.get_mut(level / 64) {
+            *word |= 1 << (level % 64);
         }
         #[expect(clippy::indexing_slicing, reason = "made to hold it just above")]
         &mut self.levels[level]
     }
 
     /// Notes that a logged message of a level was given out; whether it is the latest so far.
-    pub fn note_delivered(&mut self, priority: u8, seq: Seq) -> bool {
-        let level = self.level(priority);
+    pub fn note_delivered(&mut self, lane: Lane, seq: Seq) -> bool {
+        let level = self.level(lane);
         let Some(level) = self.levels.get_mut(level) else { return false };
         let is_latest = level.last_delivered.is_none_or(|last| last < seq);
         if is_latest {
@@ -279,8 +280,8 @@ impl Ready {
         is_latest
     }
 
-    fn level(&mut self, priority: u8) -> usize {
-        let level = usize::from(priority);
+    fn level(&mut self, lane: Lane) -> usize {
+        let level = lane.index();
         if level >= self.levels.len() {
             self.levels.resize_with(level + 1, Level::default);
         }

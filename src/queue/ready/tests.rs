@@ -1,6 +1,8 @@
 use super::*;
 use crate::message::Envelope;
 
+const LANE: Lane = Lane::of_priority(0);
+
 fn head(ready: &Ready) -> Option<u64> {
     match ready.head() {
         Head::Entry(entry) => Some(entry.seq.get()),
@@ -10,7 +12,7 @@ fn head(ready: &Ready) -> Option<u64> {
 
 fn entry(seq: u64) -> Entry {
     let message = Message::new(&Envelope::default(), b"four");
-    Entry { seq: Seq::new(seq), message, priority: 0, expires: None, deliveries: 0, home: Home::Memory }
+    Entry { seq: Seq::new(seq), message, level: LANE, expires: None, deliveries: 0, home: Home::Memory }
 }
 
 fn drain(ready: &mut Ready) -> Vec<u64> {
@@ -36,7 +38,7 @@ fn returned_messages_take_their_original_place() {
 fn a_higher_priority_comes_first_and_a_returned_message_keeps_its_place() {
     let mut ready = Ready::default();
     for (seq, priority) in [(1, 0), (2, 255), (3, 64), (4, 255)] {
-        ready.push(Entry { priority, ..entry(seq) });
+        ready.push(Entry { level: Lane::of_priority(priority), ..entry(seq) });
     }
     let first = ready.pop().unwrap();
     assert_eq!(first.seq, Seq::new(2));
@@ -49,8 +51,8 @@ fn a_higher_priority_comes_first_and_a_returned_message_keeps_its_place() {
 fn expiry_is_found_at_the_head_of_every_level() {
     let mut ready = Ready::default();
     let at = Timestamp::from_millis;
-    ready.push(Entry { priority: 5, expires: Some(at(90)), ..entry(1) });
-    ready.push(Entry { priority: 1, expires: Some(at(10)), ..entry(2) });
+    ready.push(Entry { level: Lane::of_priority(5), expires: Some(at(90)), ..entry(1) });
+    ready.push(Entry { level: Lane::of_priority(1), expires: Some(at(10)), ..entry(2) });
     assert_eq!(ready.deadline(true), Some(at(10)));
     assert_eq!(ready.pop_expired(|expires| expires <= at(10)).unwrap().seq, Seq::new(2));
     assert!(ready.pop_expired(|expires| expires <= at(10)).is_none());
@@ -87,7 +89,7 @@ fn evict(ready: &mut Ready, keep: usize) -> usize {
 }
 
 fn load(ready: &mut Ready, seqs: impl IntoIterator<Item = u64>) -> usize {
-    ready.load(0, seqs.into_iter().map(logged).collect(), &mut |_| {})
+    ready.load(LANE, seqs.into_iter().map(logged).collect(), &mut |_| {})
 }
 
 #[test]
@@ -99,8 +101,8 @@ fn what_is_on_disk_only_is_counted_and_asked_for_when_its_turn_comes() {
     assert_eq!(ready.wanted(false, Timestamp::default()), None);
     assert_eq!(drain(&mut ready), [1, 2]);
     assert!(matches!(ready.head(), Head::Cold));
-    assert_eq!(ready.wanted(true, Timestamp::default()), Some(0));
-    assert_eq!(ready.coldest(0), (Some(Seq::new(3)), None));
+    assert_eq!(ready.wanted(true, Timestamp::default()), Some(LANE));
+    assert_eq!(ready.coldest(LANE), (Some(Seq::new(3)), None));
     assert_eq!(load(&mut ready, 3..=6), 4);
     assert_eq!(drain(&mut ready), [3, 4, 5, 6]);
     assert_eq!(load(&mut ready, 7..=10), 4);
@@ -116,7 +118,7 @@ fn arrivals_and_returns_keep_their_places_around_what_is_on_disk_only() {
     evict(&mut ready, 0);
     ready.push(entry(6));
     ready.put_back(two);
-    ready.put_back_cold(0, one.seq, Home::Log, 1, 4);
+    ready.put_back_cold(LANE, one.seq, Home::Log, 1, 4);
     assert!(matches!(ready.head(), Head::Cold), "the first is on disk only");
     // What the store gives besides is not missing: leased, settled or in memory.
     assert_eq!(load(&mut ready, 1..=6), 4);
@@ -141,10 +143,10 @@ fn the_expiry_of_a_head_that_left_the_memory_is_known_and_of_the_next_asked_for(
     evict(&mut ready, 0);
     assert_eq!((ready.deadline(true), ready.deadline(false)), (Some(at(50)), None));
     assert_eq!(ready.wanted(false, at(49)), None);
-    assert_eq!(ready.wanted(false, at(50)), Some(0));
+    assert_eq!(ready.wanted(false, at(50)), Some(LANE));
     load(&mut ready, [1]);
     ready.pop();
-    assert_eq!(ready.wanted(false, at(0)), Some(0), "nobody has seen this one's expiry as a head");
+    assert_eq!(ready.wanted(false, at(0)), Some(LANE), "nobody has seen this one's expiry as a head");
 }
 
 #[test]
@@ -168,7 +170,11 @@ fn what_is_on_disk_only_goes_without_being_read() {
 #[test]
 fn restored_runs_are_on_disk_only() {
     let mut ready = Ready::default();
-    ready.restore(3, &[(1, 4), (9, 9)], 0);
+    ready.restore(Lane::of_priority(3), &[(1, 4), (9, 9)], 0);
     assert_eq!((ready.len(), ready.cold_len()), (5, 5));
-    assert_eq!(ready.wanted(false, Timestamp::default()), Some(3), "its head's expiry is not known");
+    assert_eq!(
+        ready.wanted(false, Timestamp::default()),
+        Some(Lane::of_priority(3)),
+        "its head's expiry is not known"
+    );
 }

@@ -17,6 +17,7 @@
 mod present;
 pub mod residence;
 
+use super::lane::Lane;
 use super::lease::{Holder, Lease, Leases};
 use super::limits::{Limits, Overflow};
 use super::ready::{Departures, Entry, Head, Home, Ready, Seq};
@@ -53,11 +54,11 @@ pub struct Effects {
     /// Messages that left without being acknowledged, in order.
     pub dropped: Vec<Dropped>,
     /// The arrival is to be logged, with this level, place and expiry.
-    pub placed: Option<(u8, Seq, Option<Timestamp>)>,
+    pub placed: Option<(Lane, Seq, Option<Timestamp>)>,
     /// Stored messages that have left, whatever the reason.
     pub gone: Departures,
     /// Logged messages of a level (the first) up to a place (the second) may have been given to a consumer.
-    pub delivered: Vec<(u8, Seq)>,
+    pub delivered: Vec<(Lane, Seq)>,
 }
 
 /// A message that left its queue without being acknowledged.
@@ -75,7 +76,7 @@ pub enum Remains {
     /// The message.
     Message(Message),
     /// Where it can be read, for the moment: it was not in memory.
-    Stored(u8, Seq, Home),
+    Stored(Lane, Seq, Home),
 }
 
 /// Why a message was dropped.
@@ -175,16 +176,16 @@ impl State {
         self.last_seq += 1;
         self.memory += memory_of(&message);
         let expires = self.limits.ttl_of(&message).map(|ttl| now.plus_millis(ttl));
-        let priority = self.limits.priority_of(&message);
+        let level = Lane::of_priority(self.limits.priority_of(&message));
         let seq = Seq::new(self.last_seq);
         if let Some(fingerprint) = fingerprint {
             self.present.enter(seq, fingerprint);
         }
         let home = if self.durable && message.is_persistent() { Home::Log } else { Home::Memory };
         if home == Home::Log {
-            effects.placed = Some((priority, seq, expires));
+            effects.placed = Some((level, seq, expires));
         }
-        self.ready.push(Entry { seq, message, priority, expires, deliveries: 0, home });
+        self.ready.push(Entry { seq, message, level, expires, deliveries: 0, home });
     }
 
     /// What tells a message apart, where that matters.
@@ -211,7 +212,7 @@ impl State {
         let lease = self.leases.remove(seq)?;
         self.memory -= memory_of_lease(&lease);
         self.present.leave(seq);
-        effects.gone.push(lease.home, lease.priority, lease.seq);
+        effects.gone.push(lease.home, lease.level, lease.seq);
         Some(lease)
     }
 
@@ -220,19 +221,19 @@ impl State {
         self.memory -= memory_of_lease(&lease);
         if self.limits.is_spent(lease.deliveries) {
             self.present.leave(seq);
-            effects.gone.push(lease.home, lease.priority, lease.seq);
+            effects.gone.push(lease.home, lease.level, lease.seq);
             effects.dropped.push(Dropped { message: remains(lease), reason: DropReason::DeliveryLimit });
             return;
         }
-        let Lease { seq, priority, home, deliveries, expires, .. } = lease;
+        let Lease { seq, level, home, deliveries, expires, .. } = lease;
         match lease.message {
             Some(message) => {
                 self.memory += memory_of(&message);
-                self.ready.put_back(Entry { seq, message, priority, expires, deliveries, home });
+                self.ready.put_back(Entry { seq, message, level, expires, deliveries, home });
             }
             None => {
                 let body_len = if seq.get() <= self.uncounted { 0 } else { u64::from(lease.body_len) };
-                self.ready.put_back_cold(priority, seq, home, deliveries, body_len);
+                self.ready.put_back_cold(level, seq, home, deliveries, body_len);
             }
         }
     }
@@ -254,10 +255,10 @@ impl State {
     pub fn lease_head(&mut self, holder: Holder, now: Timestamp, effects: &mut Effects) -> Option<Entry> {
         let mut entry = self.ready.pop()?;
         entry.deliveries = entry.deliveries.saturating_add(1);
-        if entry.home == Home::Log && self.ready.note_delivered(entry.priority, entry.seq) {
+        if entry.home == Home::Log && self.ready.note_delivered(entry.level, entry.seq) {
             match effects.delivered.last_mut() {
-                Some((level, seq)) if *level == entry.priority => *seq = entry.seq,
-                _ => effects.delivered.push((entry.priority, entry.seq)),
+                Some((level, seq)) if *level == entry.level => *seq = entry.seq,
+                _ => effects.delivered.push((entry.level, entry.seq)),
             }
         }
         self.leases.insert(Lease::new(&entry, holder, now));
@@ -319,7 +320,7 @@ impl State {
     fn leave(&mut self, entry: &Entry, effects: &mut Effects) {
         self.memory -= memory_of(&entry.message);
         self.present.leave(entry.seq);
-        effects.gone.push(entry.home, entry.priority, entry.seq);
+        effects.gone.push(entry.home, entry.level, entry.seq);
     }
 
     /// When the next message expires; of messages that are on disk only `with_cold`, and if it is known.
@@ -351,7 +352,7 @@ impl State {
 fn remains(lease: Lease) -> Remains {
     match lease.message {
         Some(message) => Remains::Message(message),
-        None => Remains::Stored(lease.priority, lease.seq, lease.home),
+        None => Remains::Stored(lease.level, lease.seq, lease.home),
     }
 }
 

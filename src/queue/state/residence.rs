@@ -5,6 +5,7 @@ use super::{LEASE_OVERHEAD, State, memory_of};
 use crate::clock::Timestamp;
 use crate::fingerprint::Fingerprint;
 use crate::message::Message;
+use crate::queue::lane::Lane;
 use crate::queue::limits::Overflow;
 use crate::queue::ready::{Entry, Home, Seq, is_in};
 
@@ -33,7 +34,7 @@ pub struct Stored {
 #[derive(Debug, Default)]
 pub struct Evictable {
     /// For each level the lowest and the highest seq of logged messages.
-    pub logged: Vec<(u8, Seq, Seq)>,
+    pub logged: Vec<(Lane, Seq, Seq)>,
     /// Messages that are nowhere else yet.
     pub unstored: Vec<Unstored>,
     /// Leased messages among them.
@@ -48,7 +49,7 @@ pub struct Evictable {
 #[derive(Debug)]
 pub struct Unstored {
     /// Its level.
-    pub level: u8,
+    pub level: Lane,
     /// Its place.
     pub seq: Seq,
     /// The message.
@@ -61,9 +62,9 @@ pub struct Unstored {
 #[derive(Debug, Default)]
 pub struct Whereabouts {
     /// Messages that the log has: ascending runs of seqs for each level.
-    pub logged: Vec<(u8, Vec<(u64, u64)>)>,
+    pub logged: Vec<(Lane, Vec<(u64, u64)>)>,
     /// Messages that the spill has just taken, in the order in which they were candidates.
-    pub spilled: Vec<(u8, Seq)>,
+    pub spilled: Vec<(Lane, Seq)>,
 }
 
 /// What has left the memory.
@@ -72,14 +73,14 @@ pub struct Evicted {
     /// Octets that are free now.
     pub octets: u64,
     /// Messages that were in memory only and are in the spill now.
-    pub spilled: Vec<(u8, Seq)>,
+    pub spilled: Vec<(Lane, Seq)>,
 }
 
 impl Whereabouts {
-    fn home(&self, level: u8, seq: Seq, home: Home) -> Option<Home> {
+    fn home(&self, level: Lane, seq: Seq, home: Home) -> Option<Home> {
         match home {
             Home::Log => {
-                let has = |(known, runs): &(u8, Vec<_>)| *known == level && is_in(runs, seq);
+                let has = |(known, runs): &(Lane, Vec<_>)| *known == level && is_in(runs, seq);
                 self.logged.iter().any(has).then_some(Home::Log)
             }
             Home::Memory => self.spilled.binary_search(&(level, seq)).is_ok().then_some(Home::Spill),
@@ -97,7 +98,7 @@ impl Whereabouts {
 impl State {
     /// Logged messages of a level that are there at the start, as runs, with the octets of their bodies if somebody has
     /// measured them.
-    pub fn restore(&mut self, level: u8, runs: &[(u64, u64)], body_bytes: Option<u64>) {
+    pub fn restore(&mut self, level: Lane, runs: &[(u64, u64)], body_bytes: Option<u64>) {
         let last = runs.last().map_or(0, |(_, last)| *last);
         self.last_seq = self.last_seq.max(last);
         if body_bytes.is_none() {
@@ -116,7 +117,7 @@ impl State {
     }
 
     /// The level of which messages should be read back now; `hungry`: somebody waits for the next message.
-    pub fn wanted(&self, hungry: bool, now: Timestamp) -> Option<u8> {
+    pub fn wanted(&self, hungry: bool, now: Timestamp) -> Option<Lane> {
         if self.ready.cold_len() == 0 {
             return None;
         }
@@ -125,16 +126,16 @@ impl State {
     }
 
     /// The lowest seqs of a level that are in the log only and in the spill only.
-    pub fn coldest(&self, level: u8) -> (Option<Seq>, Option<Seq>) {
+    pub fn coldest(&self, level: Lane) -> (Option<Seq>, Option<Seq>) {
         self.ready.coldest(level)
     }
 
     /// Takes messages of a level back in, in order; others than those that are missing are ignored. Returns how many.
-    pub fn load(&mut self, level: u8, messages: Vec<Stored>) -> usize {
+    pub fn load(&mut self, level: Lane, messages: Vec<Stored>) -> usize {
         let entries = messages.into_iter().map(|stored| Entry {
             seq: stored.seq,
             message: stored.message,
-            priority: level,
+            level,
             expires: stored.expires,
             deliveries: stored.deliveries.max(u32::from(stored.seq.get() <= self.uncertain)),
             home: stored.home,
@@ -163,10 +164,10 @@ impl State {
         let mut evictable = Evictable { keep, ..Evictable::default() };
         let mut octets = 0;
         self.ready.each_evictable(keep, STEP_MESSAGES, &mut |entry| match entry.home {
-            Home::Log => evictable.note(entry.priority, entry.seq),
+            Home::Log => evictable.note(entry.level, entry.seq),
             Home::Memory if octets < SPILL_OCTETS => {
                 octets += entry.message.memory_len();
-                let (level, seq, expires) = (entry.priority, entry.seq, entry.expires);
+                let (level, seq, expires) = (entry.level, entry.seq, entry.expires);
                 evictable.unstored.push(Unstored { level, seq, message: entry.message.clone(), expires });
             }
             Home::Memory => {}
@@ -177,7 +178,7 @@ impl State {
                 evictable.leased.push(lease.seq);
             }
             if lease.home == Home::Log {
-                evictable.note(lease.priority, lease.seq);
+                evictable.note(lease.level, lease.seq);
             }
         });
         evictable
@@ -188,10 +189,10 @@ impl State {
         let known = known.sorted();
         let (mut evicted, mut uncounted) = (Evicted::default(), 0);
         self.ready.evict(candidates.keep, STEP_MESSAGES, &mut |entry| {
-            let home = known.home(entry.priority, entry.seq, entry.home)?;
+            let home = known.home(entry.level, entry.seq, entry.home)?;
             evicted.octets += memory_of(&entry.message);
             if entry.home == Home::Memory {
-                evicted.spilled.push((entry.priority, entry.seq));
+                evicted.spilled.push((entry.level, entry.seq));
             }
             if entry.seq.get() <= self.uncounted {
                 uncounted += entry.message.body().len() as u64;
@@ -199,7 +200,7 @@ impl State {
             Some(home)
         });
         self.leases.evict(&candidates.leased, &mut |lease| {
-            let is_stored = known.home(lease.priority, lease.seq, lease.home).is_some();
+            let is_stored = known.home(lease.level, lease.seq, lease.home).is_some();
             let octets = lease.message.as_ref().filter(|_| is_stored).map_or(LEASE_OVERHEAD, memory_of);
             evicted.octets += octets - LEASE_OVERHEAD;
             is_stored
@@ -211,7 +212,7 @@ impl State {
 }
 
 impl Evictable {
-    fn note(&mut self, level: u8, seq: Seq) {
+    fn note(&mut self, level: Lane, seq: Seq) {
         match self.logged.iter_mut().find(|(known, _, _)| *known == level) {
             Some((_, first, last)) => (*first, *last) = ((*first).min(seq), (*last).max(seq)),
             None => self.logged.push((level, seq, seq)),

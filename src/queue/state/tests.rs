@@ -4,6 +4,7 @@ use crate::message::Envelope;
 use crate::queue::ready::Departed;
 
 const NOW: Timestamp = Timestamp::from_millis(1_000);
+const LANE: Lane = Lane::of_priority(0);
 
 fn message(body: &str) -> Message {
     Message::new(&Envelope::default(), body.as_bytes())
@@ -139,7 +140,7 @@ fn persistent(body: &str) -> Message {
 fn only_persistent_messages_of_a_durable_queue_are_logged() {
     let mut durable = State::new(Limits::default(), true);
     assert!(enqueue(&mut durable, message("transient")).placed.is_none());
-    assert_eq!(enqueue(&mut durable, persistent("kept")).placed, Some((0, Seq::new(2), None)));
+    assert_eq!(enqueue(&mut durable, persistent("kept")).placed, Some((LANE, Seq::new(2), None)));
     let mut transient = State::new(Limits::default(), false);
     assert!(enqueue(&mut transient, persistent("not kept")).placed.is_none());
 }
@@ -155,12 +156,12 @@ fn every_way_out_of_a_queue_is_reported_once() {
     state.drop_overflow(&mut effects);
     let settled = state.lease_head(Holder::Get, NOW, &mut effects).unwrap();
     let discarded = state.lease_head(Holder::Get, NOW, &mut effects).unwrap();
-    assert_eq!(effects.delivered, [(0, discarded.seq)]);
+    assert_eq!(effects.delivered, [(LANE, discarded.seq)]);
     state.apply(Command::Settle(settled.seq), NOW, &mut effects);
     state.apply(Command::Discard(discarded.seq), NOW, &mut effects);
     state.settle_head(&mut effects);
     state.apply(Command::Purge, NOW, &mut effects);
-    assert_eq!(effects.gone.logged, [Departed { level: 0, first: Seq::new(1), last: Seq::new(5) }]);
+    assert_eq!(effects.gone.logged, [Departed { level: LANE, first: Seq::new(1), last: Seq::new(5) }]);
 }
 
 /// What a store gives for a message.
@@ -170,27 +171,27 @@ fn stored(seq: u64, body: &str) -> Stored {
 
 /// The log has everything.
 fn everywhere() -> Whereabouts {
-    Whereabouts { logged: vec![(0, vec![(0, u64::MAX)])], spilled: Vec::new() }
+    Whereabouts { logged: vec![(LANE, vec![(0, u64::MAX)])], spilled: Vec::new() }
 }
 
 #[test]
 fn restored_messages_keep_their_places_and_later_ones_come_after() {
     let mut state = State::new(Limits::default(), true);
-    state.restore(0, &[(3, 3)], None);
+    state.restore(LANE, &[(3, 3)], None);
     state.restored(Seq::new(9), true);
     assert_eq!(state.ready_len(), 1);
-    assert_eq!(state.load(0, vec![stored(3, "old")]), 1);
+    assert_eq!(state.load(LANE, vec![stored(3, "old")]), 1);
     assert_eq!(head(&state).deliveries, 1, "what had been delivered is not known");
-    assert_eq!(enqueue(&mut state, persistent("new")).placed, Some((0, Seq::new(10), None)));
+    assert_eq!(enqueue(&mut state, persistent("new")).placed, Some((LANE, Seq::new(10), None)));
     assert_eq!(bodies(&mut state), ["old", "new"]);
 }
 
 #[test]
 fn bodies_that_nobody_has_measured_count_while_they_are_in_memory() {
     let mut state = State::new(Limits::default(), true);
-    state.restore(0, &[(1, 2)], None);
+    state.restore(LANE, &[(1, 2)], None);
     assert_eq!(state.ready.body_bytes(), 0);
-    state.load(0, vec![stored(1, "four"), stored(2, "four")]);
+    state.load(LANE, vec![stored(1, "four"), stored(2, "four")]);
     assert_eq!(state.ready.body_bytes(), 8);
     state.evict(&Evictable::default(), everywhere());
     assert_eq!((state.ready.body_bytes(), state.memory()), (0, 0));
@@ -205,13 +206,14 @@ fn memory_follows_what_leaves_it_and_comes_back() {
     enqueue(&mut state, message("transient"));
     let before = state.memory();
     let candidates = state.evictable(0);
-    assert_eq!(candidates.logged, [(0, Seq::new(1), Seq::new(2))]);
+    assert_eq!(candidates.logged, [(LANE, Seq::new(1), Seq::new(2))]);
     assert_eq!(candidates.unstored.len(), 1);
-    let evicted = state.evict(&candidates, Whereabouts { spilled: vec![(0, Seq::new(3))], ..everywhere() });
-    assert_eq!((evicted.octets, evicted.spilled), (before, vec![(0, Seq::new(3))]));
+    let evicted =
+        state.evict(&candidates, Whereabouts { spilled: vec![(LANE, Seq::new(3))], ..everywhere() });
+    assert_eq!((evicted.octets, evicted.spilled), (before, vec![(LANE, Seq::new(3))]));
     assert_eq!((state.memory(), state.ready_len()), (0, 3));
     let spilled = Stored { home: Home::Spill, ..stored(3, "transient") };
-    assert_eq!(state.load(0, vec![stored(1, "a"), stored(2, "b"), spilled]), 3);
+    assert_eq!(state.load(LANE, vec![stored(1, "a"), stored(2, "b"), spilled]), 3);
     assert_eq!((state.memory(), bodies(&mut state).join(" ")), (before, "a b transient".to_owned()));
 }
 
@@ -229,11 +231,11 @@ fn a_lease_outlives_its_message_in_memory_and_gives_it_back() {
     state.apply(Command::Settle(seqs[0]), NOW, &mut effects);
     state.apply(Command::Discard(seqs[1]), NOW, &mut effects);
     let remains = &effects.dropped.first().unwrap().message;
-    assert!(matches!(remains, Remains::Stored(0, seq, Home::Log) if *seq == seqs[1]), "{remains:?}");
+    assert!(matches!(remains, Remains::Stored(LANE, seq, Home::Log) if *seq == seqs[1]), "{remains:?}");
     state.apply(Command::Return(seqs[2]), NOW, &mut effects);
     assert!(matches!(state.head(), Head::Cold));
-    assert_eq!(state.wanted(true, NOW), Some(0));
-    state.load(0, vec![stored(3, "c")]);
+    assert_eq!(state.wanted(true, NOW), Some(LANE));
+    state.load(LANE, vec![stored(3, "c")]);
     assert_eq!(head(&state).deliveries, 1);
     assert_eq!(bodies(&mut state), ["c"]);
     assert_eq!(state.memory(), 0);
@@ -277,10 +279,10 @@ fn a_message_that_the_log_does_not_have_yet_stays_in_memory() {
     for body in ["a", "b", "c"] {
         enqueue(&mut state, persistent(body));
     }
-    let known = Whereabouts { logged: vec![(0, vec![(1, 1), (3, 3)])], spilled: Vec::new() };
+    let known = Whereabouts { logged: vec![(LANE, vec![(1, 1), (3, 3)])], spilled: Vec::new() };
     state.evict(&Evictable::default(), known);
-    assert_eq!(state.coldest(0), (Some(Seq::new(1)), None));
-    state.load(0, vec![stored(1, "a")]);
+    assert_eq!(state.coldest(LANE), (Some(Seq::new(1)), None));
+    state.load(LANE, vec![stored(1, "a")]);
     assert_eq!(state.settle_head(&mut Effects::default()).unwrap().seq, Seq::new(1));
     assert_eq!(head(&state).message.body(), b"b");
 }
@@ -295,11 +297,11 @@ fn a_full_queue_reads_back_what_it_must_drop() {
     assert_eq!(state.wanted(false, NOW), None);
     enqueue(&mut state, persistent("c"));
     state.drop_overflow(&mut Effects::default());
-    assert_eq!(state.wanted(false, NOW), Some(0));
-    state.load(0, vec![stored(1, "a"), stored(2, "b")]);
+    assert_eq!(state.wanted(false, NOW), Some(LANE));
+    state.load(LANE, vec![stored(1, "a"), stored(2, "b")]);
     let mut effects = Effects::default();
     state.drop_overflow(&mut effects);
-    assert_eq!(effects.gone.logged, [Departed { level: 0, first: Seq::new(1), last: Seq::new(1) }]);
+    assert_eq!(effects.gone.logged, [Departed { level: LANE, first: Seq::new(1), last: Seq::new(1) }]);
 }
 
 #[test]

@@ -344,7 +344,7 @@ fn a_message_that_is_in_no_store_is_told_of() {
     let queue = world.declare("q", FieldTable::new());
     world.publish(&queue, TRANSIENT, "spilled");
     world.work_off();
-    world.pager.forget_queue(queue.id, 0);
+    world.pager.forget_queue(queue.id, &[Lane::default()]);
     // The spill works in order: once it has taken this one, it has forgotten the first.
     world.publish(&world.declare("other", FieldTable::new()), TRANSIENT, "later");
     world.work_off();
