@@ -34,6 +34,7 @@ pub mod metrics;
 pub mod outbound;
 
 pub mod clock;
+pub mod delay;
 pub mod erlang;
 pub mod fingerprint;
 pub mod id;

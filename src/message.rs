@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! | flags u8 | priority u8 | exchange_len u8 | routing_key_len u8 | properties_len u32 | ttl_ms u64 |
+//! | [delay_ms u64] | [deliveries u32 | expires_ms u64] |                    where flags say so
 //! | exchange | routing key | properties (flag words and values, as on the wire) | body              |
 //! ```
 //!
@@ -12,12 +13,19 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use crate::clock::Timestamp;
+
 /// Octets before the exchange name.
 const FIXED_LEN: usize = 16;
 
 const FLAG_PERSISTENT: u8 = 1;
 const FLAG_TTL: u8 = 2;
 const FLAG_DEAD_LETTER: u8 = 4;
+const FLAG_DELAYED: u8 = 8;
+const FLAG_RETRIED: u8 = 16;
+
+const DELAY_LEN: usize = 8;
+const RETRIED_LEN: usize = 12;
 
 /// Room that is reserved on the word of a content header alone. A larger body grows as its octets arrive, so
 /// that a peer that announces much and sends nothing costs little.
@@ -40,6 +48,17 @@ pub struct Envelope<'a> {
     pub ttl_ms: Option<u64>,
     /// The broker has dead-lettered it: its death headers are the broker's own.
     pub dead_letter: bool,
+    /// After how many milliseconds it may be delivered.
+    pub delay_ms: Option<u64>,
+}
+
+/// What a message takes along that came back to its queue and is to be delivered again later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retried {
+    /// How often it has been given to a consumer.
+    pub deliveries: u32,
+    /// When it expires, if ever.
+    pub expires: Option<Timestamp>,
 }
 
 /// A complete message; clones share the memory.
@@ -66,22 +85,22 @@ impl Message {
 
     /// The exchange it was published to.
     pub fn exchange(&self) -> &[u8] {
-        self.part(FIXED_LEN, self.exchange_len())
+        self.part(self.head_len(), self.exchange_len())
     }
 
     /// Its routing key.
     pub fn routing_key(&self) -> &[u8] {
-        self.part(FIXED_LEN + self.exchange_len(), self.routing_key_len())
+        self.part(self.head_len() + self.exchange_len(), self.routing_key_len())
     }
 
     /// The raw properties: flag words and values.
     pub fn properties(&self) -> &[u8] {
-        self.part(FIXED_LEN + self.exchange_len() + self.routing_key_len(), self.properties_len())
+        self.part(self.head_len() + self.exchange_len() + self.routing_key_len(), self.properties_len())
     }
 
     /// The body.
     pub fn body(&self) -> &[u8] {
-        let start = FIXED_LEN + self.exchange_len() + self.routing_key_len() + self.properties_len();
+        let start = self.head_len() + self.exchange_len() + self.routing_key_len() + self.properties_len();
         self.0.get(start..).unwrap_or_default()
     }
 
@@ -105,7 +124,39 @@ impl Message {
         if self.octet(0) & FLAG_TTL == 0 {
             return None;
         }
-        self.0.get(8..16)?.try_into().ok().map(u64::from_le_bytes)
+        self.number(8)
+    }
+
+    /// After how many milliseconds it may be delivered, counted from its arrival; not of one that was retried.
+    pub fn delay_ms(&self) -> Option<u64> {
+        if self.octet(0) & FLAG_DELAYED == 0 {
+            return None;
+        }
+        self.number(FIXED_LEN)
+    }
+
+    /// What it has gone through, if it came back to its queue to be delivered later.
+    pub fn retried(&self) -> Option<Retried> {
+        if self.octet(0) & FLAG_RETRIED == 0 {
+            return None;
+        }
+        let deliveries = self.0.get(FIXED_LEN..FIXED_LEN + 4)?.try_into().ok().map(u32::from_le_bytes)?;
+        let expires = self.number(FIXED_LEN + 4)?;
+        Some(Retried { deliveries, expires: (expires > 0).then(|| Timestamp::from_millis(expires)) })
+    }
+
+    /// The same message with what it has gone through.
+    #[must_use]
+    pub fn with_retried(&self, retried: Retried) -> Self {
+        let rest = self.0.get(self.head_len()..).unwrap_or_default();
+        let mut image = Vec::with_capacity(FIXED_LEN + RETRIED_LEN + rest.len());
+        image.push(self.octet(0) & !FLAG_DELAYED | FLAG_RETRIED);
+        image.extend_from_slice(self.0.get(1..FIXED_LEN).unwrap_or_default());
+        image.extend_from_slice(&retried.deliveries.to_le_bytes());
+        let expires = retried.expires.map_or(0, |expires| expires.as_millis().max(1));
+        image.extend_from_slice(&expires.to_le_bytes());
+        image.extend_from_slice(rest);
+        Self(Bytes::from(image))
     }
 
     /// Octets of memory that the message holds, whatever the number of queues it is in.
@@ -115,6 +166,16 @@ impl Message {
 
     fn part(&self, start: usize, len: usize) -> &[u8] {
         self.0.get(start..start + len).unwrap_or_default()
+    }
+
+    fn number(&self, at: usize) -> Option<u64> {
+        self.0.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes)
+    }
+
+    fn head_len(&self) -> usize {
+        let flags = self.octet(0);
+        let delay = if flags & FLAG_DELAYED == 0 { 0 } else { DELAY_LEN };
+        FIXED_LEN + delay + if flags & FLAG_RETRIED == 0 { 0 } else { RETRIED_LEN }
     }
 
     fn octet(&self, at: usize) -> u8 {
@@ -155,12 +216,16 @@ impl MessageBuilder {
     /// Starts a message that will have `body_len` octets of body.
     pub fn new(envelope: &Envelope<'_>, body_len: usize) -> Self {
         let (exchange, routing_key) = (short(envelope.exchange), short(envelope.routing_key));
-        let head =
-            FIXED_LEN + envelope.exchange.len() + envelope.routing_key.len() + envelope.properties.len();
+        let head = FIXED_LEN
+            + DELAY_LEN
+            + envelope.exchange.len()
+            + envelope.routing_key.len()
+            + envelope.properties.len();
         let mut image = Vec::with_capacity(head + body_len.min(RESERVE_MAX));
         let flags = if envelope.persistent { FLAG_PERSISTENT } else { 0 }
             | if envelope.ttl_ms.is_some() { FLAG_TTL } else { 0 }
-            | if envelope.dead_letter { FLAG_DEAD_LETTER } else { 0 };
+            | if envelope.dead_letter { FLAG_DEAD_LETTER } else { 0 }
+            | if envelope.delay_ms.is_some() { FLAG_DELAYED } else { 0 };
         image.push(flags);
         image.push(envelope.priority);
         image.push(length_octet(exchange));
@@ -168,6 +233,9 @@ impl MessageBuilder {
         let properties_len = u32::try_from(envelope.properties.len()).unwrap_or(u32::MAX);
         image.extend_from_slice(&properties_len.to_le_bytes());
         image.extend_from_slice(&envelope.ttl_ms.unwrap_or_default().to_le_bytes());
+        if let Some(delay_ms) = envelope.delay_ms {
+            image.extend_from_slice(&delay_ms.to_le_bytes());
+        }
         image.extend_from_slice(exchange);
         image.extend_from_slice(routing_key);
         image.extend_from_slice(envelope.properties);
@@ -208,6 +276,7 @@ mod tests {
             priority: 7,
             ttl_ms: Some(60_000),
             dead_letter: false,
+            delay_ms: Some(5_000),
         };
         let message = Message::new(&envelope, b"hello");
         assert_eq!(message.exchange(), b"logs");
@@ -217,6 +286,29 @@ mod tests {
         assert!(message.is_persistent());
         assert_eq!(message.priority(), 7);
         assert_eq!(message.ttl_ms(), Some(60_000));
+        assert_eq!((message.delay_ms(), message.retried()), (Some(5_000), None));
+    }
+
+    #[test]
+    fn a_retried_message_is_the_same_but_for_what_it_has_gone_through() {
+        let envelope = Envelope {
+            exchange: b"logs",
+            routing_key: b"a.b",
+            properties: &[0, 0],
+            persistent: true,
+            ttl_ms: Some(60_000),
+            delay_ms: Some(5_000),
+            ..Envelope::default()
+        };
+        let once = Retried { deliveries: 1, expires: Some(Timestamp::from_millis(7)) };
+        let twice = Retried { deliveries: 2, expires: None };
+        let message = Message::new(&envelope, b"hello").with_retried(once);
+        assert_eq!((message.retried(), message.delay_ms()), (Some(once), None));
+        let message = message.with_retried(twice);
+        assert_eq!(message.retried(), Some(twice));
+        assert_eq!((message.exchange(), message.routing_key()), (&b"logs"[..], &b"a.b"[..]));
+        assert_eq!((message.properties(), message.body()), (&[0, 0][..], &b"hello"[..]));
+        assert_eq!((message.is_persistent(), message.ttl_ms()), (true, Some(60_000)));
     }
 
     #[test]

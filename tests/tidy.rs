@@ -26,7 +26,7 @@ const LAYERS: &[&[&str]] = &[
     &["metadata"],
     &["storage"],
     &["config", "exception", "message", "metrics", "outbound"],
-    &["clock", "erlang", "fingerprint", "id", "name", "pattern"],
+    &["clock", "delay", "erlang", "fingerprint", "id", "name", "pattern"],
 ];
 
 /// Modules that know bytes and positions but no AMQP: the protocol crate is not for them.

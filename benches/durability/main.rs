@@ -1,4 +1,5 @@
-//! What keeping messages costs: confirms, backlogs beyond the memory, restarts after SIGKILL, durable declares.
+//! What keeping messages costs: confirms, backlogs beyond the memory, delayed messages, restarts after SIGKILL, durable
+//! declares.
 //!
 //! ```text
 //! cargo bench --bench durability                       # one run of each, about five minutes
@@ -11,6 +12,7 @@
 //! Each run starts a broker of its own with default settings on a new directory in TMPDIR: its disk is measured too.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that reports")]
 
+mod delayed;
 mod scenarios;
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "the support code serves several benches")]

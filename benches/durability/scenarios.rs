@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::thread;
 
+use crate::delayed::delayed;
 use crate::support::client::{self, Acks, Client, Incoming, Mode, Options};
 use crate::support::drive::{self, Scale, float, measure, mebibytes, nanos, now, percentiles, publish};
 use crate::support::report::Figure;
@@ -47,6 +48,8 @@ pub(crate) const SCENARIOS: &[(&str, Size, Scenario)] = &[
     ("backlog, 10 M x 16 B", Size::Usual, |server, scale| backlog(server, SMALL, scale.of(10_000_000))),
     ("backlog, 30 M x 16 B", Size::Large, |server, scale| backlog(server, SMALL, scale.of(30_000_000))),
     ("backlog, 1 M x 1 KiB", Size::Usual, |server, scale| backlog(server, USUAL, scale.of(1_000_000))),
+    ("delayed, 1 M x 16 B", Size::Usual, |server, scale| delayed(server, scale.of(1_000_000))),
+    ("delayed, 10 M x 16 B", Size::Large, |server, scale| delayed(server, scale.of(10_000_000))),
     ("backlog, 10 M x 16 B, transient", Size::Usual, |server, scale| spilled(server, scale.of(10_000_000))),
 ];
 

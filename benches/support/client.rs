@@ -277,6 +277,25 @@ pub(crate) fn message(exchange: &str, routing_key: &str, mode: Mode, body: &[u8]
     octets
 }
 
+/// A persistent message to a queue with the header `x-delay`.
+pub(crate) fn delayed_message(queue: &str, delay_ms: u64, body: &[u8]) -> Vec<u8> {
+    let publish = basic::Publish {
+        exchange: ShortStr::EMPTY,
+        routing_key: ShortStr::truncated(queue),
+        mandatory: false,
+        immediate: false,
+    };
+    let mut table = FieldTable::new();
+    table.insert("x-delay", i64::try_from(delay_ms).unwrap_or(i64::MAX));
+    let (mut headers, mut properties, mut octets) = (Vec::new(), Vec::new(), Vec::new());
+    table.encode(&mut headers);
+    let delivery_mode = Some(Mode::Persistent as u8);
+    Properties { delivery_mode, headers: Some(&headers), ..Properties::default() }.encode(&mut properties);
+    Method::from(publish).encode(CHANNEL, &mut octets);
+    encoder::content(&mut octets, CHANNEL, &properties, body, 131_072);
+    octets
+}
+
 /// queue.declare as it is sent.
 pub(crate) fn declare(queue: &str, options: Options) -> Vec<u8> {
     let declare = queue::Declare {

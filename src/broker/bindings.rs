@@ -129,7 +129,7 @@ impl Session {
 
 /// RabbitMQ: `x-local-random` chooses among classic queues only.
 fn check_destination(source: &Exchange, destination: &Destination) -> Result<(), ChannelException> {
-    if source.options.kind != ExchangeType::LocalRandom {
+    if source.routes_as() != ExchangeType::LocalRandom {
         return Ok(());
     }
     match destination {

@@ -205,6 +205,7 @@ impl Letter {
             priority: message.priority(),
             ttl_ms: None,
             dead_letter: true,
+            delay_ms: None,
         };
         Message::new(&envelope, message.body())
     }
@@ -382,6 +383,7 @@ mod tests {
             priority: 0,
             ttl_ms: None,
             dead_letter: false,
+            delay_ms: None,
         };
         for _ in 0..3 {
             give(&mut vec![Arc::clone(&first)], &Message::new(&envelope, b"body"), Timestamp::default());

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use lepus_protocol::{FieldTable, FieldValue};
 use parking_lot::{Mutex, RwLock};
 
+use crate::exchange::arguments::routing_type;
 use crate::exchange::{Binding, ExchangeType, History, MemoryBudget, Router, Seen, Target};
 use crate::id::EntityId;
 use crate::metadata::DestinationKind;
@@ -63,9 +64,10 @@ impl Exchange {
     ) -> Arc<Self> {
         let effective = RwLock::new(Effective::new(&options, Applied::default()));
         let router = RwLock::new(Router::new(options.kind, &options.arguments));
-        let history = (options.kind == ExchangeType::RecentHistory)
+        let routes_as = routing_type(options.kind, &options.arguments);
+        let history = (routes_as == ExchangeType::RecentHistory)
             .then(|| Mutex::new(History::new(&options.arguments, Arc::clone(memories))));
-        let seen = (options.kind == ExchangeType::MessageDeduplication)
+        let seen = (routes_as == ExchangeType::MessageDeduplication)
             .then(|| Mutex::new(Seen::new(&options.arguments, Arc::clone(memories))));
         Arc::new(Self { id, name, options, effective, tally: SharedTally::default(), router, history, seen })
     }
@@ -100,6 +102,11 @@ impl Exchange {
     /// No bindings, of its type.
     pub(super) fn empty_router(&self) -> Router<Destination> {
         Router::new(self.options.kind, &self.options.arguments)
+    }
+
+    /// How it routes.
+    pub(super) fn routes_as(&self) -> ExchangeType {
+        routing_type(self.options.kind, &self.options.arguments)
     }
 
     /// Whether it lives for its bindings and has none left.

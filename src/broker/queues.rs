@@ -245,7 +245,7 @@ impl Session {
             if only.if_unused && counts.consumers > 0 {
                 return Err(ChannelException::precondition_failed(format_args!("{entity} in use")));
             }
-            if only.if_empty && counts.ready > 0 {
+            if only.if_empty && counts.ready + counts.delayed > 0 {
                 return Err(ChannelException::precondition_failed(format_args!("{entity} not empty")));
             }
             Ok(())

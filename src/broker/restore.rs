@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::Broker;
 use super::exchange::{Destination, ExchangeOptions};
 use super::lane::of_lane;
+use super::pager::stored;
 use super::vhost::Vhost;
 use crate::clock::Timestamp;
 use crate::exchange::{Binding, ExchangeType};
@@ -17,7 +18,7 @@ use crate::metadata::{
     BindingDefinition, DestinationKind, ExchangeDefinition, PolicyKind, QueueDefinition, Recovered,
 };
 use crate::name::Name;
-use crate::queue::{Lane, Queue, QueueArguments, QueueOptions, Seq};
+use crate::queue::{Home, Lane, Queue, QueueArguments, QueueOptions, ReadAtStart, Seq};
 use crate::storage::{self, RecoveredQueue, Store, StoredMessage};
 
 /// Octets of messages that are read at once.
@@ -106,6 +107,10 @@ impl StoredMessages {
         let levels = self.queues.get(&queue.id).map(Vec::as_slice).unwrap_or_default();
         let mut last = 0;
         for (level, known) in levels {
+            if let Some(read) = ReadAtStart::of(*level) {
+                restore_delayed(queue, *level, known, read, store)?;
+                continue;
+            }
             let runs = store.live(known.id, storage::Seq(0), storage::Seq(u64::MAX));
             // A limit must know what it limits; otherwise nobody needs to read everything.
             let limits = &queue.options.arguments.limits;
@@ -116,6 +121,38 @@ impl StoredMessages {
         queue.restored(Seq::new(last), self.after_crash, now);
         Ok(())
     }
+}
+
+/// Tells a queue which messages it has in a lane of those that are not due. Few are read: when the first is due says
+/// when the others are to be.
+fn restore_delayed(
+    queue: &Arc<Queue>,
+    lane: Lane,
+    known: &RecoveredQueue,
+    read: ReadAtStart,
+    store: &Store,
+) -> io::Result<()> {
+    let last = Seq::new(known.next_seq.0.saturating_sub(1));
+    let budget = if read == ReadAtStart::All { PIECE } else { 1 };
+    let (mut from, mut messages) = (known.first, Vec::new());
+    while let Some(first) = from {
+        let mut piece = Vec::new();
+        store.read(known.id, first, budget, &mut piece).map_err(io::Error::other)?;
+        from = piece.last().map(|last| last.seq.next()).filter(|_| read == ReadAtStart::All);
+        messages.extend(piece.iter().map(|message| stored(message, Home::Log)));
+    }
+    let due = messages.first().and_then(|message| message.expires);
+    let runs = store.live(known.id, storage::Seq(0), storage::Seq(u64::MAX));
+    let can_hold = match (read, due) {
+        (ReadAtStart::First, Some(due)) => queue.restore_delayed(lane, &runs, due, last),
+        (ReadAtStart::All, _) | (ReadAtStart::First, None) => {
+            queue.restore_near(lane, messages, last);
+            true
+        }
+    };
+    let wrong =
+        || io::Error::other(format!("a delayed message of queue '{}' is in a wrong lane", queue.name));
+    if can_hold { Ok(()) } else { Err(wrong()) }
 }
 
 /// Octets of the bodies of all messages of a level: reads them all, a piece at a time.
@@ -199,6 +236,7 @@ mod tests {
             priority: 0,
             ttl_ms: None,
             dead_letter: false,
+            delay_ms: None,
         };
         MessageBuilder::new(&envelope, 0).finish()
     }

@@ -121,7 +121,7 @@ impl Session {
         exchange: &Exchange,
         key: &[u8],
     ) -> Result<(), ChannelException> {
-        if exchange.options.kind != ExchangeType::Topic || topics.permits(access, key) {
+        if exchange.routes_as() != ExchangeType::Topic || topics.permits(access, key) {
             return Ok(());
         }
         Err(ChannelException::access_refused(format_args!(

@@ -9,7 +9,8 @@ use super::pager::Pager;
 use super::timers::Timers;
 use super::vhost::Vhost;
 use crate::clock::Timestamp;
-use crate::queue::{Departures, Dropped, Host, Lane, Queue, Seq};
+use crate::message::Message;
+use crate::queue::{Departures, Dropped, Home, Host, Lane, Moved, Moves, Placement, Queue, Seq};
 
 /// What queues of this virtual host are given.
 pub(super) struct Surroundings {
@@ -27,6 +28,25 @@ impl Host for Surroundings {
 
     fn delivered(&self, queue: &Queue, level: Lane, seq: Seq) {
         self.journal.record(Record::Delivered(queue.id, level, seq));
+    }
+
+    fn moved(&self, queue: &Queue, moves: Moves) {
+        let Moves { placed, left } = moves;
+        let move_all = || {
+            if queue.definition.get().is_some() {
+                self.journal.hold();
+            }
+            for Moved { level, seq, expires, message } in placed {
+                let placement = Placement { queue: queue.id, level, seq, expires };
+                self.journal.record(Record::Publish(vec![placement], message));
+            }
+            self.left(queue, Vec::new(), left, Timestamp::default());
+        };
+        let ((), _nobody_waits) = self.journal.atomically(move_all, |_| ());
+    }
+
+    fn fetch(&self, queue: &Queue, level: Lane, seq: Seq, home: Home) -> Option<Message> {
+        self.vhost.upgrade()?.fetch(queue, level, seq, home)
     }
 
     fn left(&self, queue: &Queue, dropped: Vec<Dropped>, gone: Departures, now: Timestamp) {

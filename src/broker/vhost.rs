@@ -165,7 +165,7 @@ impl Vhost {
     pub(super) fn fetch(&self, queue: &Queue, level: Lane, seq: Seq, home: Home) -> Option<Message> {
         let fetched = self.host.pager.as_ref()?.fetch(queue.id, level, seq, home);
         fetched.unwrap_or_else(|error| {
-            tracing::error!(queue = %queue.name, %error, "a message to be dead-lettered cannot be read");
+            tracing::error!(queue = %queue.name, %error, "a message cannot be read");
             None
         })
     }

@@ -291,7 +291,7 @@ impl Channel {
             Mode::Confirm(confirms) => confirms.close(),
             Mode::Plain => {}
         }
-        self.settle_all(unacked, Settlement::Requeue, now);
+        self.settle_all(unacked, Settlement::Fail, now);
     }
 
     fn reply<'m>(&self, method: impl Into<Method<'m>>) {

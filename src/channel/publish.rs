@@ -15,6 +15,7 @@ use super::{Channel, Mode};
 use crate::broker::Accepted;
 use crate::broker::exchange::Exchange;
 use crate::clock::Timestamp;
+use crate::delay;
 use crate::exception::{ChannelException, ConnectionException, Exception};
 use crate::message::{Envelope, Message, MessageBuilder};
 use crate::name::{Name, REPLY_TO};
@@ -45,6 +46,7 @@ struct Asked<'a> {
     persistent: bool,
     priority: u8,
     ttl_ms: Option<u64>,
+    delay_ms: Option<u64>,
 }
 
 impl Channel {
@@ -91,6 +93,7 @@ impl Channel {
             priority: asked.priority,
             ttl_ms: asked.ttl_ms,
             dead_letter: false,
+            delay_ms: asked.delay_ms,
         };
         let builder = MessageBuilder::new(&envelope, usize::try_from(header.body_size).unwrap_or(usize::MAX));
         let publication =
@@ -188,12 +191,14 @@ impl Channel {
             persistent: properties.delivery_mode == Some(PERSISTENT),
             priority: properties.priority.unwrap_or_default(),
             ttl_ms: expiration(&properties)?,
+            delay_ms: None,
         };
         if let Some(headers) = properties.headers {
             // Parsed in any case: a broken table must not reach consumers.
             let mut headers = FieldTable::parse(headers).map_err(syntax_error)?;
             asked.extra_keys = extra_keys(&headers)?;
-            if headers.remove("BCC").is_some() {
+            asked.delay_ms = delay::take(&mut headers);
+            if headers.remove("BCC").is_some() || asked.delay_ms.is_some() {
                 let mut encoded = Vec::new();
                 headers.encode(&mut encoded);
                 asked.properties = Cow::Owned(encode(&Properties { headers: Some(&encoded), ..properties }));

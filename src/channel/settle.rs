@@ -16,11 +16,13 @@ impl Channel {
     }
 
     pub(super) fn nack(&mut self, nack: &basic::Nack, now: Timestamp) -> Result<(), Exception> {
-        self.settle(nack.delivery_tag, nack.multiple, refusal(nack.requeue), now)
+        let back = if nack.requeue { Settlement::Requeue } else { Settlement::Discard };
+        self.settle(nack.delivery_tag, nack.multiple, back, now)
     }
 
     pub(super) fn reject(&mut self, reject: &basic::Reject, now: Timestamp) -> Result<(), Exception> {
-        self.settle(reject.delivery_tag, false, refusal(reject.requeue), now)
+        let back = if reject.requeue { Settlement::Fail } else { Settlement::Discard };
+        self.settle(reject.delivery_tag, false, back, now)
     }
 
     /// All unsettled deliveries go back to their queues (RabbitMQ: only with requeue). The answer, if one is wanted,
@@ -92,10 +94,6 @@ impl Channel {
             waiter.resume();
         }
     }
-}
-
-fn refusal(requeue: bool) -> Settlement {
-    if requeue { Settlement::Requeue } else { Settlement::Discard }
 }
 
 /// RabbitMQ: also for a delivery that was settled before.

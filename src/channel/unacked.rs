@@ -139,15 +139,20 @@ mod tests {
     use super::*;
     use crate::clock::Timestamp;
     use crate::id::EntityId;
+    use crate::message::Message;
     use crate::name::Name;
-    use crate::queue::{Departures, Dropped, Host, QueueArguments, QueueOptions, Seq};
+    use crate::queue::{Departures, Dropped, Home, Host, Lane, Moves, QueueArguments, QueueOptions, Seq};
 
     struct Nobody;
 
     impl Host for Nobody {
         fn arm(&self, _: &Arc<Queue>, _: Timestamp) {}
-        fn delivered(&self, _: &Queue, _: crate::queue::Lane, _: Seq) {}
+        fn delivered(&self, _: &Queue, _: Lane, _: Seq) {}
         fn left(&self, _: &Queue, _: Vec<Dropped>, _: Departures, _: Timestamp) {}
+        fn moved(&self, _: &Queue, _: Moves) {}
+        fn fetch(&self, _: &Queue, _: Lane, _: Seq, _: Home) -> Option<Message> {
+            None
+        }
         fn account(&self, _: &Arc<Queue>, _: i64) {}
         fn page_in(&self, _: &Arc<Queue>) {}
     }

@@ -26,6 +26,9 @@ const CACHE_TTL: &str = "x-cache-ttl";
 /// Where.
 const CACHE_PERSISTENCE: &str = "x-cache-persistence";
 
+/// How `x-delayed-message` routes.
+const DELAYED_TYPE: &str = "x-delayed-type";
+
 /// Messages that `x-recent-history` keeps if it is not told (RabbitMQ).
 const HISTORY_LENGTH_DEFAULT: usize = 20;
 
@@ -46,6 +49,10 @@ pub enum ArgumentError {
     BadCacheTtl,
     /// They are remembered in memory only.
     BadCachePersistence,
+    /// How to route has to be said, by the name of another type.
+    BadDelayedType,
+    /// There is no type of this name.
+    UnknownType(String),
 }
 
 /// What `x-message-deduplication` remembers.
@@ -82,6 +89,7 @@ pub fn check(kind: ExchangeType, arguments: &FieldTable) -> Result<(), ArgumentE
         ExchangeType::ConsistentHash => HashOn::from_arguments(arguments).map(drop),
         ExchangeType::RecentHistory => history_length(arguments).map(drop),
         ExchangeType::MessageDeduplication => Deduplication::from_arguments(arguments).map(drop),
+        ExchangeType::DelayedMessage => check(delayed_type(arguments)?, arguments),
         ExchangeType::Direct
         | ExchangeType::Fanout
         | ExchangeType::Topic
@@ -89,6 +97,21 @@ pub fn check(kind: ExchangeType, arguments: &FieldTable) -> Result<(), ArgumentE
         | ExchangeType::ModulusHash
         | ExchangeType::Random
         | ExchangeType::LocalRandom => Ok(()),
+    }
+}
+
+/// How an exchange of a type routes that was declared with these arguments, which were [checked](check).
+pub fn routing_type(kind: ExchangeType, arguments: &FieldTable) -> ExchangeType {
+    if kind == ExchangeType::DelayedMessage { delayed_type(arguments).unwrap_or(kind) } else { kind }
+}
+
+fn delayed_type(arguments: &FieldTable) -> Result<ExchangeType, ArgumentError> {
+    let name =
+        arguments.get(DELAYED_TYPE).and_then(FieldValue::as_str).ok_or(ArgumentError::BadDelayedType)?;
+    match ExchangeType::from_name(name) {
+        Some(ExchangeType::DelayedMessage) => Err(ArgumentError::BadDelayedType),
+        Some(kind) => Ok(kind),
+        None => Err(ArgumentError::UnknownType(name.to_owned())),
     }
 }
 
@@ -162,6 +185,10 @@ impl fmt::Display for ArgumentError {
             Self::BadCacheTtl => {
                 write!(f, "Invalid argument, '{CACHE_TTL}' must be an integer greater than 0")
             }
+            Self::BadDelayedType => {
+                write!(f, "Invalid argument, '{DELAYED_TYPE}' must be an existing exchange type")
+            }
+            Self::UnknownType(name) => write!(f, "unknown exchange type '{name}'"),
             Self::BadCachePersistence => write!(
                 f,
                 "Invalid argument, '{CACHE_PERSISTENCE}' must be 'memory': what was seen is not kept on disk"
@@ -216,6 +243,23 @@ mod tests {
             refused(&[size(5_i32.into()), ("x-cache-persistence", "disk".into())])
                 .contains("not kept on disk")
         );
+    }
+
+    #[test]
+    fn a_delayed_exchange_routes_as_another_type_and_accepts_what_that_accepts() {
+        let refused = |entries: &[_]| refusal(ExchangeType::DelayedMessage, entries);
+        let routes_as = |name: &str| ("x-delayed-type", FieldValue::from(name));
+        let reason = "Invalid argument, 'x-delayed-type' must be an existing exchange type";
+        for entries in [&[][..], &[("x-delayed-type", 5.into())], &[routes_as("x-delayed-message")]] {
+            assert_eq!(refused(entries), reason);
+        }
+        assert_eq!(refused(&[routes_as("nonsense")]), "unknown exchange type 'nonsense'");
+        for kind in ExchangeType::ALL.into_iter().filter(|kind| *kind != ExchangeType::DelayedMessage) {
+            let entries = [routes_as(kind.name()), ("x-cache-size", 5.into())];
+            assert_eq!(refused(&entries), "accepted", "{kind:?}");
+        }
+        let both = [("hash-header", "h".into()), ("hash-property", "timestamp".into())];
+        assert!(refused(&[&[routes_as("x-consistent-hash")], &both[..]].concat()).contains("exclusive"));
     }
 
     #[test]

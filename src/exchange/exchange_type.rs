@@ -23,11 +23,14 @@ pub enum ExchangeType {
     RecentHistory,
     /// To everything bound, unless a message with the same header was seen before.
     MessageDeduplication,
+    /// As the type that the argument `x-delayed-type` names. Messages are delayed whatever exchange they go through:
+    /// this type is for those who declare one.
+    DelayedMessage,
 }
 
 impl ExchangeType {
     /// Every type there is: the specification's in its order, then RabbitMQ's.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Direct,
         Self::Fanout,
         Self::Topic,
@@ -38,6 +41,7 @@ impl ExchangeType {
         Self::LocalRandom,
         Self::RecentHistory,
         Self::MessageDeduplication,
+        Self::DelayedMessage,
     ];
 
     /// The type that `exchange.declare` means by this name.
@@ -58,6 +62,7 @@ impl ExchangeType {
             Self::LocalRandom => "x-local-random",
             Self::RecentHistory => "x-recent-history",
             Self::MessageDeduplication => "x-message-deduplication",
+            Self::DelayedMessage => "x-delayed-message",
         }
     }
 }
@@ -72,6 +77,6 @@ mod tests {
             assert_eq!(ExchangeType::from_name(kind.name()), Some(kind));
         }
         assert_eq!(ExchangeType::from_name("Direct"), None);
-        assert_eq!(ExchangeType::from_name("x-delayed-message"), None);
+        assert_eq!(ExchangeType::from_name("x-jms-topic"), None);
     }
 }

@@ -20,6 +20,7 @@ use super::table::from_json;
 use super::view::exchange::Exchange;
 use crate::broker::exchange::Exchange as CoreExchange;
 use crate::broker::{Clearance, ExchangeDeclaration, Routes, Vhost};
+use crate::delay;
 use crate::message::{Envelope, Message};
 
 /// delivery-mode of a persistent message (§1.8.1).
@@ -166,6 +167,7 @@ pub(super) async fn publish(
         priority: asked.priority,
         ttl_ms: asked.ttl_ms,
         dead_letter: false,
+        delay_ms: asked.delay_ms,
     };
     let message = Message::new(&envelope, &payload);
     let mut routes = Routes::new();
@@ -188,6 +190,7 @@ struct Asked {
     persistent: bool,
     priority: u8,
     ttl_ms: Option<u64>,
+    delay_ms: Option<u64>,
 }
 
 /// Properties by their names in RabbitMQ's API.
@@ -197,7 +200,9 @@ fn asked(given: &Map<String, Value>) -> Result<Asked, Refusal> {
         Some(Value::Object(headers)) => Some(from_json(headers)?),
         Some(_) => return Err(Refusal::bad_request("property 'headers' is not an object")),
     };
-    let headers = headers.map(|headers: FieldTable| {
+    let mut delay_ms = None;
+    let headers = headers.map(|mut headers: FieldTable| {
+        delay_ms = delay::take(&mut headers);
         let mut octets = Vec::new();
         headers.encode(&mut octets);
         octets
@@ -234,6 +239,7 @@ fn asked(given: &Map<String, Value>) -> Result<Asked, Refusal> {
         persistent: delivery_mode == Some(PERSISTENT),
         priority: priority.unwrap_or_default(),
         ttl_ms: ttl_ms.transpose()?,
+        delay_ms,
     })
 }
 

@@ -95,17 +95,16 @@ fn totals(api: &Api, caller: &Caller, vhosts: &[Arc<Vhost>]) -> ObjectTotals {
 /// Messages in the queues of these virtual hosts.
 pub(super) async fn depth_of(vhosts: &[Arc<Vhost>]) -> Depth {
     const BATCH: usize = 1024;
-    let (mut ready, mut leased) = (0, 0);
+    let mut depth = Depth::default();
     for vhost in vhosts {
         for queues in vhost.queues().chunks(BATCH) {
             for counts in queues.iter().map(|queue| queue.counts()) {
-                ready += counts.ready;
-                leased += counts.leased;
+                depth.add(Depth::of(counts));
             }
             tokio::task::yield_now().await;
         }
     }
-    Depth::new(ready, leased)
+    depth
 }
 
 #[derive(Serialize)]

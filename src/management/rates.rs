@@ -19,7 +19,7 @@ use crate::clock::Timestamp;
 use crate::id::{ConnectionId, EntityId};
 use crate::metrics::MessageTally;
 use crate::name::Name;
-use crate::queue::Queue;
+use crate::queue::{Counts, Queue};
 
 /// Between two looks (RabbitMQ's `collect_statistics_interval`).
 pub(super) const INTERVAL: Duration = Duration::from_secs(5);
@@ -47,23 +47,34 @@ impl Sample for MessageTally {
 pub(super) struct Depth {
     pub(super) ready: i64,
     pub(super) unacked: i64,
+    pub(super) delayed: i64,
 }
 
 impl Sample for Depth {
     fn since(&self, earlier: &Self) -> Self {
-        Self { ready: self.ready - earlier.ready, unacked: self.unacked - earlier.unacked }
+        Self {
+            ready: self.ready - earlier.ready,
+            unacked: self.unacked - earlier.unacked,
+            delayed: self.delayed - earlier.delayed,
+        }
     }
 }
 
 impl Depth {
-    pub(super) fn new(ready: usize, unacked: usize) -> Self {
+    pub(super) fn of(counts: Counts) -> Self {
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        Self { ready: count(ready), unacked: count(unacked) }
+        Self { ready: count(counts.ready), unacked: count(counts.leased), delayed: count(counts.delayed) }
     }
 
-    fn add(&mut self, other: Self) {
+    /// Messages in whatever state.
+    pub(super) fn all(&self) -> i64 {
+        self.ready + self.unacked + self.delayed
+    }
+
+    pub(super) fn add(&mut self, other: Self) {
         self.ready += other.ready;
         self.unacked += other.unacked;
+        self.delayed += other.delayed;
     }
 }
 
@@ -206,7 +217,7 @@ impl Rates {
         let mut all = Depth::default();
         for queue in queues {
             let report = queue.report();
-            let depth = Depth::new(report.counts.ready, report.counts.leased);
+            let depth = Depth::of(report.counts);
             all.add(depth);
             remember(&last.queues, &mut next.queues, queue.id, Messages { tally: report.tally, depth });
         }
@@ -324,6 +335,8 @@ mod tests {
 
     #[test]
     fn a_depth_may_fall() {
-        assert_eq!(Depth::new(1, 5).since(&Depth::new(4, 0)), Depth { ready: -3, unacked: 5 });
+        let (now, before) =
+            (Depth { ready: 1, unacked: 5, delayed: 2 }, Depth { ready: 4, unacked: 0, delayed: 0 });
+        assert_eq!(now.since(&before), Depth { ready: -3, unacked: 5, delayed: 2 });
     }
 }

@@ -34,6 +34,10 @@ const KEYS: &[Key] = &[
     key("dead-letter-exchange", "dead letter exchange name", is_text),
     key("dead-letter-routing-key", "dead letter routing key", is_routing_key),
     key("dead-letter-strategy", "dead letter strategy", is_strategy),
+    operators_key("delayed-retry-max", "delayed retry maximum in milliseconds", is_natural),
+    operators_key("delayed-retry-min", "delayed retry minimum in milliseconds", is_natural),
+    operators_key("delayed-retry-multiplier", "delayed retry multiplier", is_positive),
+    operators_key("delayed-retry-type", "delayed retry type", is_retry_type),
     operators_key("delivery-limit", "delivery limit", is_integer),
     operators_key("expires", "queue expiry", is_positive),
     key("initial-cluster-size", "cluster size", is_natural),
@@ -55,7 +59,6 @@ const KEYS: &[Key] = &[
 /// Keys that keep a whole policy from a classic queue (RabbitMQ 4).
 const NOT_CLASSIC: &[&str] = &[
     "dead-letter-strategy",
-    "delivery-limit",
     "initial-cluster-size",
     "max-age",
     "max-in-memory-bytes",
@@ -126,6 +129,10 @@ fn is_one_of(value: &FieldValue, words: &[&str]) -> bool {
 
 fn is_overflow(value: &FieldValue) -> bool {
     is_one_of(value, &["drop-head", "reject-publish", "reject-publish-dlx"])
+}
+
+fn is_retry_type(value: &FieldValue) -> bool {
+    is_one_of(value, &["disabled", "all", "failed", "returned"])
 }
 
 fn is_strategy(value: &FieldValue) -> bool {

@@ -23,7 +23,8 @@ fn stricter(key: &str, asked: &FieldValue, bound: &FieldValue) -> FieldValue {
     let number = match key {
         // A negative one is no limit.
         "delivery-limit" if one < 0 || other < 0 => one.max(other),
-        "target-group-size" => one.max(other),
+        // RabbitMQ: an operator keeps retries from being fast.
+        "delayed-retry-min" | "target-group-size" => one.max(other),
         "queue-version" => other,
         _ => one.min(other),
     };

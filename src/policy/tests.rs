@@ -123,7 +123,7 @@ fn the_highest_priority_that_matches_and_suits_holds() {
 
 #[test]
 fn a_policy_for_another_type_of_queue_does_not_hold_at_all() {
-    let policies = both(&[("delivery-limit", 3.into()), ("max-length", 1.into())], &[("expires", 1.into())]);
+    let policies = both(&[("max-age", "7D".into()), ("max-length", 1.into())], &[("expires", 1.into())]);
     let applied = policies.applied_to(&Name::from("q"), Subject::ClassicQueue);
     assert!(applied.policy.is_none() && applied.definition.get("max-length").is_none());
     assert!(applied.operator.is_some());

@@ -3,6 +3,7 @@
 use lepus_protocol::{FieldTable, FieldValue, ShortStr};
 
 use super::limits::{Limits, Overflow};
+use super::retry::{self, Retry};
 use crate::name::Name;
 
 /// Ten years in milliseconds: RabbitMQ's upper bound of every time to live.
@@ -23,6 +24,10 @@ const COMPARED: &[&str] = &[
     "x-single-active-consumer",
     "x-queue-type",
     "x-delivery-limit",
+    retry::TYPE,
+    retry::MIN,
+    retry::MAX,
+    retry::MULTIPLIER,
     "x-queue-leader-locator",
     "x-quorum-initial-group-size",
 ];
@@ -32,7 +37,6 @@ pub const ARGUMENTS_MAX: usize = 256;
 
 /// Arguments that mean nothing to a classic queue and are refused (RabbitMQ).
 const NOT_CLASSIC: &[&str] = &[
-    "x-delivery-limit",
     "x-dead-letter-strategy",
     "x-quorum-initial-group-size",
     "x-max-age",
@@ -67,6 +71,10 @@ const CHECKS: &[(&str, Check)] = &[
     ("x-queue-version", check_queue_version),
     ("x-queue-leader-locator", check_string),
     ("x-delivery-limit", check_delivery_limit),
+    (retry::TYPE, check_retry_type),
+    (retry::MIN, check_non_negative),
+    (retry::MAX, check_retry_max),
+    (retry::MULTIPLIER, check_positive),
     ("x-single-active-consumer", check_bool),
     ("x-message-deduplication", check_bool),
     ("x-queue-type", check_queue_type),
@@ -121,6 +129,7 @@ impl QueueArguments {
             priority_max: number(&raw, "x-max-priority").and_then(|max| u8::try_from(max).ok()),
             delivery_limit: delivery_limit(&raw),
             idle_ms: number(&raw, "x-expires"),
+            retry: Retry::of(&raw, &FieldTable::new()),
             deduplicates: raw.get("x-message-deduplication").and_then(FieldValue::as_bool).unwrap_or(false),
         };
         let single_active_consumer =
@@ -245,13 +254,11 @@ fn is_quorum(raw: &FieldTable) -> bool {
     raw.get("x-queue-type").and_then(FieldValue::as_str) == Some("quorum")
 }
 
-/// RabbitMQ: classic queues have no delivery limit, quorum queues always have one unless it is negative.
+/// A queue has the limit that it asks for, unless it is negative; a quorum queue that does not ask has one too
+/// (RabbitMQ, where classic queues cannot ask).
 fn delivery_limit(raw: &FieldTable) -> Option<u32> {
-    if !is_quorum(raw) {
-        return None;
-    }
     match raw.get("x-delivery-limit").and_then(FieldValue::as_integer) {
-        None => Some(DELIVERY_LIMIT_DEFAULT),
+        None => is_quorum(raw).then_some(DELIVERY_LIMIT_DEFAULT),
         Some(..0) => None,
         Some(limit) => Some(u32::try_from(limit).unwrap_or(u32::MAX)),
     }
@@ -364,6 +371,36 @@ fn check_delivery_limit(value: &FieldValue, _: &FieldTable) -> Result<(), String
     integer(value).map(drop)
 }
 
+/// RabbitMQ: one of four words, and all but the first need a minimum.
+fn check_retry_type(value: &FieldValue, arguments: &FieldTable) -> Result<(), String> {
+    check_string(value, arguments)?;
+    match value.as_str() {
+        Some("all" | "failed" | "returned") if arguments.get(retry::MIN).is_none() => {
+            Err("delayed_retry_min_not_defined".to_owned())
+        }
+        Some("disabled" | "all" | "failed" | "returned") => Ok(()),
+        _ => Err("invalid_delayed_retry_type".to_owned()),
+    }
+}
+
+/// The longest delay is none that is shorter than the first.
+fn check_retry_max(value: &FieldValue, arguments: &FieldTable) -> Result<(), String> {
+    check_non_negative(value, arguments)?;
+    let max = integer(value)?;
+    match arguments.get(retry::MIN).and_then(FieldValue::as_integer) {
+        Some(min) if max < min => Err(format!("{{value_less_than_delayed_retry_min,{max}}}")),
+        _ => Ok(()),
+    }
+}
+
+fn check_positive(value: &FieldValue, arguments: &FieldTable) -> Result<(), String> {
+    check_non_negative(value, arguments)?;
+    match integer(value)? {
+        0 => Err("{value_zero,0}".to_owned()),
+        _ => Ok(()),
+    }
+}
+
 fn check_bool(value: &FieldValue, _: &FieldTable) -> Result<(), String> {
     value.as_bool().map(drop).ok_or_else(|| unacceptable_type(value))
 }
@@ -398,6 +435,16 @@ mod tests {
         assert_eq!(reason("x-max-priority", 256), "{max_value_exceeded,256}");
         assert_eq!(reason("x-overflow", "drop"), "invalid_overflow");
         assert_eq!(reason("x-dead-letter-routing-key", "k"), "routing_key_but_no_dlx_defined");
+        assert_eq!(reason("x-delayed-retry-type", "some"), "invalid_delayed_retry_type");
+        assert_eq!(reason("x-delayed-retry-type", 1), "{unacceptable_type,signedint}");
+        assert_eq!(reason("x-delayed-retry-type", "all"), "delayed_retry_min_not_defined");
+        assert_eq!(reason("x-delayed-retry-min", -5), "{value_negative,-5}");
+        assert_eq!(reason("x-delayed-retry-max", "5"), "\"expected integer, got longstr\"");
+        assert_eq!(reason("x-delayed-retry-multiplier", 0), "{value_zero,0}");
+        let mut contradictory = table("x-delayed-retry-min", 5);
+        contradictory.insert("x-delayed-retry-max", 4);
+        let reason = QueueArguments::parse(contradictory).unwrap_err().reason;
+        assert_eq!(reason, "{value_less_than_delayed_retry_min,4}");
     }
 
     #[test]

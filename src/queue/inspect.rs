@@ -29,6 +29,8 @@ pub struct Counts {
     pub ready: usize,
     /// Messages leased.
     pub leased: usize,
+    /// Messages that are not due yet.
+    pub delayed: usize,
     /// Consumers.
     pub consumers: usize,
 }

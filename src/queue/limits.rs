@@ -1,5 +1,6 @@
 //! What bounds a queue: length, octets, time to live, idle time.
 
+use super::retry::Retry;
 use crate::message::Message;
 
 /// What happens to a message for which there is no room (`x-overflow`).
@@ -31,6 +32,8 @@ pub struct Limits {
     pub delivery_limit: Option<u32>,
     /// `x-expires`: the queue lease in milliseconds.
     pub idle_ms: Option<u64>,
+    /// By how much messages that come back are delayed.
+    pub retry: Option<Retry>,
     /// `x-message-deduplication` (RabbitMQ's plugin): no two messages with the same header at a time.
     pub deduplicates: bool,
 }

@@ -7,6 +7,7 @@
 pub mod arguments;
 pub mod consumers;
 pub mod definition;
+mod delayed;
 pub mod inspect;
 mod lane;
 pub mod lease;
@@ -15,6 +16,7 @@ mod operation;
 pub mod outlet;
 mod paging;
 pub mod ready;
+pub mod retry;
 pub mod settings;
 pub mod state;
 
@@ -40,6 +42,8 @@ pub use operation::{Enqueued, Fetched, Got, LeaseRef, Placement, Settlement, Sub
 pub use outlet::{Delivery, Host, Offered, Outlet};
 pub use paging::PageWanted;
 pub use ready::{Departed, Departures, Entry, Head, Home, Seq};
+pub use retry::Cause;
+pub use state::delays::{Moved, Moves, ReadAtStart};
 pub use state::residence::{Evictable, Evicted, Stored, Unstored, Whereabouts};
 pub use state::{Command, DropReason, Dropped, Remains};
 
@@ -198,7 +202,9 @@ impl Queue {
                 let command = match how {
                     Settlement::Ack => Command::Settle(lease.seq),
                     Settlement::Discard => Command::Discard(lease.seq),
-                    Settlement::Requeue => Command::Return(lease.seq),
+                    Settlement::Requeue => Command::Return(lease.seq, Cause::Returned),
+                    Settlement::PutBack => Command::Return(lease.seq, Cause::Seen),
+                    Settlement::Fail => Command::Return(lease.seq, Cause::Failed),
                 };
                 inner.state.apply(command, now, &mut after.effects);
                 if let Holder::Consumer(id) = lease.holder {
@@ -250,6 +256,7 @@ impl Queue {
         self.change(now, |inner, after| {
             inner.last_used = now;
             inner.last_active = now;
+            inner.state.advance(now, &mut after.effects);
             inner.state.expire_before(now, &mut after.effects);
             let redelivered = match inner.state.head() {
                 Head::Empty => {
@@ -269,7 +276,7 @@ impl Queue {
         })
     }
 
-    /// Removes all ready messages; returns how many.
+    /// Removes all messages that are ready or delayed; returns how many.
     pub fn purge(self: &Arc<Self>, now: Timestamp) -> u64 {
         self.change(now, |inner, after| {
             inner.state.apply(Command::Purge, now, &mut after.effects);
@@ -294,12 +301,12 @@ impl Queue {
             // Freed once the lock is dropped: a long backlog takes its time.
             Ok((std::mem::take(&mut inner.state), inner.consumers.remove_all()))
         })?;
-        Ok(Deleted { ready: state.ready_len(), lanes: self.lanes(), consumers })
+        Ok(Deleted { ready: state.ready_len(), lanes: self.lanes(&state), consumers })
     }
 
-    fn lanes(&self) -> Vec<Lane> {
+    fn lanes(&self, state: &State) -> Vec<Lane> {
         let highest = self.options.arguments.limits.priority_max.unwrap_or(0);
-        (0..=highest).map(Lane::of_priority).collect()
+        (0..=highest).map(Lane::of_priority).chain(state.delayed_lanes()).collect()
     }
 
     /// The moment `at`, that was asked for, has come. Returns whether the queue lease (`x-expires`) has run out.
@@ -328,6 +335,7 @@ impl Queue {
 
     /// Gives out messages as long as there are some and somebody takes them.
     fn dispatch(self: &Arc<Self>, inner: &mut Inner, after: &mut Aftermath, now: Timestamp) {
+        inner.state.advance(now, &mut after.effects);
         loop {
             inner.state.expire_before(now, &mut after.effects);
             let (Head::Entry(entry), Some((id, subscription))) = (inner.state.head(), inner.consumers.next())
@@ -390,11 +398,21 @@ impl Queue {
         if let Some(at) = after.arm {
             self.host.arm(self, at);
         }
+        if !after.effects.moves.is_empty() {
+            self.host.moved(self, after.effects.moves);
+        }
         for (level, seq) in after.effects.delivered {
             self.host.delivered(self, level, seq);
         }
         if !after.effects.dropped.is_empty() || !after.effects.gone.is_empty() {
             self.host.left(self, after.effects.dropped, after.effects.gone, now);
+        }
+        for absent in after.effects.absent {
+            let message = self.host.fetch(self, absent.level, absent.seq, absent.home);
+            self.change(now, |inner, after| match message {
+                Some(message) => inner.state.retry(&absent, &message, now, &mut after.effects),
+                None => inner.state.put_back_absent(&absent),
+            });
         }
     }
 
@@ -438,6 +456,7 @@ impl Inner {
         Counts {
             ready: self.state.ready_len(),
             leased: self.state.leases().len(),
+            delayed: self.state.delayed_len(),
             consumers: self.consumers.len(),
         }
     }

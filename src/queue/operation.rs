@@ -37,6 +37,10 @@ pub enum Settlement {
     Discard,
     /// Back to the queue.
     Requeue,
+    /// Back to the queue as if nobody had taken it: an operator has looked at it.
+    PutBack,
+    /// Back to the queue: the consumer could not deal with it, or is lost.
+    Fail,
 }
 
 /// One lease as its channel knows it.

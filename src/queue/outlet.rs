@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::Queue;
 use super::lane::Lane;
-use super::ready::{Departures, Seq};
+use super::ready::{Departures, Home, Seq};
 use super::state::Dropped;
+use super::state::delays::Moves;
 use crate::clock::Timestamp;
 use crate::message::Message;
 
@@ -44,6 +45,12 @@ pub trait Host: Send + Sync {
 
     /// Logged messages of a level up to `seq` may have been given to a consumer.
     fn delivered(&self, queue: &Queue, level: Lane, seq: Seq);
+
+    /// Logged messages are kept elsewhere than before: the new place and the end of the old one are one change.
+    fn moved(&self, queue: &Queue, moves: Moves);
+
+    /// Reads one message that the queue has let leave the memory.
+    fn fetch(&self, queue: &Queue, level: Lane, seq: Seq, home: Home) -> Option<Message>;
 
     /// Messages have left the queue: `dropped` without being settled by a consumer, and all that were stored.
     /// Whatever becomes of the former must be on disk before it is there that they are gone.

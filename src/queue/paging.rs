@@ -33,6 +33,17 @@ impl Queue {
         self.inner.lock().state.restore(level, runs, body_bytes);
     }
 
+    /// Logged messages of a lane that are there at the start and not due, as ascending runs, the first of them due at
+    /// `due`; places up to `last` had been given. Returns whether the lane can hold them.
+    pub fn restore_delayed(&self, lane: Lane, runs: &[(u64, u64)], due: Timestamp, last: Seq) -> bool {
+        self.inner.lock().state.restore_delayed(lane, runs, due, last)
+    }
+
+    /// The messages of the lane that is read as a whole at the start; places up to `last` had been given there.
+    pub fn restore_near(&self, lane: Lane, messages: Vec<Stored>, last: Seq) {
+        self.inner.lock().state.restore_near(lane, messages, last);
+    }
+
     /// The end of restoring: places up to `last` were given before the start. `uncertain`: every message may have been
     /// delivered before.
     pub fn restored(self: &Arc<Self>, last: Seq, uncertain: bool, now: Timestamp) {
@@ -50,7 +61,7 @@ impl Queue {
     /// What is to be read for [`Queue::get`] to find the next message.
     pub fn page_of_head(&self, now: Timestamp) -> Option<PageWanted> {
         let inner = self.inner.lock();
-        let level = inner.state.wanted(true, now)?;
+        let level = inner.state.wanted_of_ready(true, now)?;
         Some(inner.page_of(level, true))
     }
 

@@ -7,6 +7,7 @@ use lepus_protocol::{FieldTable, FieldValue};
 use super::Queue;
 use super::arguments::{DELIVERY_LIMIT_DEFAULT, DeadLetterTarget, QueueArguments, overflow_named};
 use super::limits::{Limits, Overflow};
+use super::retry::Retry;
 use crate::clock::Timestamp;
 use crate::name::Name;
 use crate::policy::Applied;
@@ -40,6 +41,7 @@ impl Settings {
             priority_max: arguments.limits.priority_max,
             deduplicates: arguments.limits.deduplicates,
             delivery_limit: delivery_limit(arguments, policy),
+            retry: Retry::of(arguments.raw(), policy),
         };
         let dead_letter = dead_letter(arguments, policy);
         Self { limits, dead_letter, applied: Arc::new(applied) }
@@ -88,16 +90,14 @@ fn overflow(arguments: &QueueArguments, policy: &FieldTable) -> Overflow {
     }
 }
 
-/// RabbitMQ: the smaller one, but a negative one is no limit and gives way. Classic queues have none.
+/// RabbitMQ: the smaller one, but a negative one is no limit and gives way. Quorum queues have one in any case.
 fn delivery_limit(arguments: &QueueArguments, policy: &FieldTable) -> Option<u32> {
-    if !arguments.is_quorum() {
-        return None;
-    }
     let argument = arguments.raw().get("x-delivery-limit").and_then(FieldValue::as_integer);
     let policy = policy.get("delivery-limit").and_then(FieldValue::as_integer);
     let limit = match (argument, policy) {
         (Some(one), Some(other)) if one < 0 || other < 0 => one.max(other),
         (Some(one), Some(other)) => one.min(other),
+        (None, None) if !arguments.is_quorum() => return None,
         (one, other) => one.or(other).unwrap_or_else(|| i64::from(DELIVERY_LIMIT_DEFAULT)),
     };
     (limit >= 0).then(|| u32::try_from(limit).unwrap_or(u32::MAX))
@@ -178,6 +178,7 @@ mod tests {
             (Some(3), Some(3), Some(5), None)
         );
         assert_eq!(settings(&[quorum()], &[]).limits.delivery_limit, Some(20));
-        assert_eq!(settings(&[], &[("delivery-limit", 3.into())]).limits.delivery_limit, None);
+        assert_eq!(settings(&[], &[("delivery-limit", 3.into())]).limits.delivery_limit, Some(3));
+        assert_eq!(settings(&[], &[]).limits.delivery_limit, None);
     }
 }

@@ -8,13 +8,18 @@ use super::home::{Version, write_version};
 use super::names::Names;
 
 /// The version of the directory that this release writes, and the latest that it reads.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// Brings a directory from one version to the next.
 pub(super) type Step = fn(&dyn Env, &Names) -> Result<(), StoreError>;
 
 /// The step at place n leads from version n + 1 to version n + 2.
-pub(super) const STEPS: &[Step] = &[];
+pub(super) const STEPS: &[Step] = &[no_change];
+
+/// What the older release wrote stands as it is; it would not understand what this one adds.
+fn no_change(_: &dyn Env, _: &Names) -> Result<(), StoreError> {
+    Ok(())
+}
 
 /// Runs the steps that lead from `found` to the last version, and notes each one that is done.
 pub(super) fn upgrade(
@@ -57,6 +62,15 @@ mod tests {
         upgrade(&env, &names, Version { version: 2, ..FOUND }, STEPS).unwrap();
         upgrade(&env, &names, Version { version: 3, ..FOUND }, STEPS).unwrap();
         assert_eq!(env.contents(&names.root().join("steps")).unwrap(), b"23");
+    }
+
+    #[test]
+    fn a_directory_of_the_first_version_becomes_one_of_the_latest() {
+        let env = SimEnv::new();
+        let names = Names::new(Path::new("/data"));
+        write_version(&env, &names, FOUND).unwrap();
+        upgrade(&env, &names, FOUND, super::STEPS).unwrap();
+        assert_eq!(read_version(&env, &names).unwrap(), Some(Version { version: VERSION, ..FOUND }));
     }
 
     #[test]

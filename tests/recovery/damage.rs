@@ -265,11 +265,11 @@ async fn a_directory_in_use_is_refused_by_the_id_of_its_owner() {
 async fn a_directory_of_a_newer_release_is_refused_and_left_alone() {
     let dir = filled().await;
     let path = dir.path().join("VERSION");
-    let line = "lepus-data 2 0123456789abcdef";
+    let line = "lepus-data 3 0123456789abcdef";
     let line = format!("{line} {:08x}\n", crc_fast::crc32_iscsi(line.as_bytes()));
     fs::write(&path, &line).unwrap();
     let refusal = Binary::refused(&dir).join("\n");
-    assert!(refusal.contains("format 2") && refusal.contains("newer release"), "{refusal}");
+    assert!(refusal.contains("format 3") && refusal.contains("newer release"), "{refusal}");
     for what in ["check", "repair"] {
         assert_eq!(store(what, dir.path(), false).status.code(), Some(2));
     }

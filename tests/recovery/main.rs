@@ -16,6 +16,7 @@ mod accounts;
 mod binary;
 mod damage;
 mod definitions;
+mod delays;
 mod durability;
 mod faulty;
 mod full_disk;

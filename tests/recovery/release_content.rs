@@ -85,6 +85,7 @@ impl Maker<'_> {
             priority,
             ttl_ms: None,
             dead_letter: false,
+            delay_ms: None,
         };
         let (message, now) = (Message::new(&envelope, body.as_bytes()), self.broker.clock.now());
         let exchange = self.session.vhost.exchange(to.0).unwrap();

@@ -12,13 +12,13 @@ use tokio::time::{Duration, Instant, sleep};
 
 use crate::support::*;
 
-struct Operator<'b> {
+pub(crate) struct Operator<'b> {
     broker: &'b Broker,
     vhost: Arc<Vhost>,
 }
 
 impl<'b> Operator<'b> {
-    fn of(broker: &'b Broker) -> Self {
+    pub(crate) fn of(broker: &'b Broker) -> Self {
         Self { broker, vhost: broker.app().unwrap().broker().vhost("/").unwrap() }
     }
 
@@ -39,11 +39,11 @@ impl<'b> Operator<'b> {
         self.vhost.put_policy(kind, Name::from(name), policy, self.now()).unwrap();
     }
 
-    fn user(&self, prefix: &str, entries: &[(&str, FieldValue)]) {
+    pub(crate) fn user(&self, prefix: &str, entries: &[(&str, FieldValue)]) {
         self.set(PolicyKind::User, "p", prefix, entries);
     }
 
-    fn clear(&self, kind: PolicyKind, name: &str) -> bool {
+    pub(crate) fn clear(&self, kind: PolicyKind, name: &str) -> bool {
         self.vhost.delete_policy(kind, &Name::from(name), self.now())
     }
 }

@@ -493,7 +493,6 @@ async fn arguments_of_another_queue_type_are_406() {
     let broker = Broker::start().await;
     let mut peer = broker.channel().await;
     let cases = [
-        ("classic", "x-delivery-limit", "rabbit_classic_queue"),
         ("classic", "x-dead-letter-strategy", "rabbit_classic_queue"),
         ("quorum", "x-max-priority", "rabbit_quorum_queue"),
     ];

@@ -28,7 +28,9 @@ use super::vhost::Vhost;
 use crate::clock::{Clock, Timestamp};
 use crate::id::EntityId;
 use crate::message::Message;
-use crate::queue::{Departures, Evictable, Home, Lane, PageWanted, Queue, Seq, Stored, Unstored, Whereabouts};
+use crate::queue::{
+    Departures, Evictable, Home, Lane, PageWanted, Queue, Seq, Stored, Unstored, Whereabouts,
+};
 use crate::storage::{self, StoreError, StoredMessage};
 
 use work::{Job, ROUND_MS, SWEEP_ROUNDS, Work};
@@ -430,7 +432,8 @@ impl Drop for PagerThreads {
     }
 }
 
-fn stored(message: &StoredMessage, home: Home) -> Stored {
+/// A message as its queue takes it.
+pub(super) fn stored(message: &StoredMessage, home: Home) -> Stored {
     Stored {
         seq: Seq::new(message.seq.0),
         // Memory of its own: that of a page would live as long as the last of its messages.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ahash::AHashMap;
 use lepus_protocol::FieldTable;
 
+use super::arguments::routing_type;
 use super::binding::{BINDINGS_MAX, BindError, Binding, KEY_LENGTH_MAX};
 use super::consistent_hash::ConsistentHash;
 use super::dense_map::{DenseMap, shrink};
@@ -149,8 +150,9 @@ enum Rules<D> {
 
 impl<D: Target> Rules<D> {
     fn new(kind: ExchangeType, arguments: &FieldTable) -> Self {
-        match kind {
-            ExchangeType::Direct => Self::Direct(Direct::new()),
+        match routing_type(kind, arguments) {
+            // What it is to route as was not said: as nothing.
+            ExchangeType::DelayedMessage | ExchangeType::Direct => Self::Direct(Direct::new()),
             ExchangeType::Fanout | ExchangeType::RecentHistory | ExchangeType::MessageDeduplication => {
                 Self::Fanout(Fanout::new())
             }

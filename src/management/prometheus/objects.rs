@@ -91,9 +91,20 @@ const QUEUE_METRICS: &[QueueMetric] = &[
         "Messages delivered to consumers but not yet acknowledged",
         |of| of.counts.leased as u64,
     ),
-    (Family::QueueCoarse, "queue_messages", Kind::Gauge, "Sum of ready and unacknowledged messages", |of| {
-        (of.counts.ready + of.counts.leased) as u64
-    }),
+    (
+        Family::QueueCoarse,
+        "queue_messages_delayed",
+        Kind::Gauge,
+        "Messages that are not due yet, or to be retried later",
+        |of| of.counts.delayed as u64,
+    ),
+    (
+        Family::QueueCoarse,
+        "queue_messages",
+        Kind::Gauge,
+        "Sum of ready, unacknowledged and delayed messages",
+        |of| (of.counts.ready + of.counts.leased + of.counts.delayed) as u64,
+    ),
     (Family::QueueConsumers, "queue_consumers", Kind::Gauge, "Consumers on a queue", |of| {
         of.counts.consumers as u64
     }),

@@ -120,7 +120,8 @@ fn fetch(
 
 fn give_back(session: &Session, leases: &[(Arc<Queue>, LeaseRef)], mode: AckMode, now: Timestamp) {
     let how = match mode {
-        AckMode::AckRequeueTrue | AckMode::RejectRequeueTrue => Settlement::Requeue,
+        AckMode::AckRequeueTrue => Settlement::PutBack,
+        AckMode::RejectRequeueTrue => Settlement::Fail,
         AckMode::RejectRequeueFalse => Settlement::Discard,
         AckMode::AckRequeueFalse => Settlement::Ack,
     };

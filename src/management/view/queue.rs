@@ -71,7 +71,7 @@ impl<'q> Queue<'q> {
         let applied = queue.settings().applied;
         let change = api.rates.queue(queue.id);
         let Change { delta, seconds } = change;
-        let depth = Depth::new(report.counts.ready, report.counts.leased);
+        let depth = Depth::of(report.counts);
         let node = api.node.name.as_str();
         let options = &queue.options;
         let subscribers = if report.counts.consumers > 0 { queue.subscribers() } else { Vec::new() };

@@ -102,6 +102,8 @@ impl Serialize for MessageStats {
 pub(in crate::management) struct Depths {
     messages: i64,
     messages_details: Rate,
+    messages_delayed: i64,
+    messages_delayed_details: Rate,
     messages_ready: i64,
     messages_ready_details: Rate,
     messages_unacknowledged: i64,
@@ -112,8 +114,10 @@ impl Depths {
     pub(in crate::management) fn new(depth: Depth, change: Change<Depth>) -> Self {
         let Change { delta, seconds } = change;
         Self {
-            messages: depth.ready + depth.unacked,
-            messages_details: Rate::of(delta.ready + delta.unacked, seconds),
+            messages: depth.all(),
+            messages_details: Rate::of(delta.all(), seconds),
+            messages_delayed: depth.delayed,
+            messages_delayed_details: Rate::of(delta.delayed, seconds),
             messages_ready: depth.ready,
             messages_ready_details: Rate::of(delta.ready, seconds),
             messages_unacknowledged: depth.unacked,

@@ -11,7 +11,7 @@ use crate::storage::SeqSet;
 /// It is exact: a seq is in here if and only if the message is ready and its octets are not in memory. What the store
 /// knows besides, such as messages that are leased or settled a moment ago, is none of this queue's ready messages.
 #[derive(Debug, Default)]
-pub(super) struct Cold {
+pub(in crate::queue) struct Cold {
     logged: SeqSet,
     spilled: SeqSet,
     /// How often a message was given out, where that is not what the store says.
@@ -26,10 +26,10 @@ pub(super) struct Cold {
 pub(super) const COUNT_OCTETS: u64 = 24;
 
 /// A run of seqs, both ends included.
-pub(super) type Run = (u64, u64);
+pub(in crate::queue) type Run = (u64, u64);
 
 impl Cold {
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::queue) fn len(&self) -> usize {
         usize::try_from(self.logged.len() + self.spilled.len()).unwrap_or(usize::MAX)
     }
 
@@ -38,26 +38,26 @@ impl Cold {
         self.deliveries.len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::queue) fn is_empty(&self) -> bool {
         self.first.is_none()
     }
 
-    pub(super) fn first(&self) -> Option<Seq> {
+    pub(in crate::queue) fn first(&self) -> Option<Seq> {
         self.first
     }
 
     /// The lowest seq in the log and the lowest in the spill.
-    pub(super) fn firsts(&self) -> (Option<Seq>, Option<Seq>) {
+    pub(in crate::queue) fn firsts(&self) -> (Option<Seq>, Option<Seq>) {
         (self.logged.first_from(0).map(Seq::new), self.spilled.first_from(0).map(Seq::new))
     }
 
     /// When the lowest expires, if that is known: `Some(None)` is never.
-    pub(super) fn head_expiry(&self) -> Option<Option<Timestamp>> {
+    pub(in crate::queue) fn head_expiry(&self) -> Option<Option<Timestamp>> {
         self.known_expiry.filter(|(seq, _)| Some(*seq) == self.first).map(|(_, expires)| expires)
     }
 
     /// Takes a message in whose octets leave the memory.
-    pub(super) fn insert(&mut self, entry: &Entry) {
+    pub(in crate::queue) fn insert(&mut self, entry: &Entry) {
         let seq = entry.seq;
         self.insert_seq(seq, entry.home, entry.deliveries);
         if self.first == Some(seq) {
@@ -66,7 +66,7 @@ impl Cold {
     }
 
     /// Takes a message in that was out of memory already.
-    pub(super) fn insert_seq(&mut self, seq: Seq, home: Home, deliveries: u32) {
+    pub(in crate::queue) fn insert_seq(&mut self, seq: Seq, home: Home, deliveries: u32) {
         let seqs = if home == Home::Log { &mut self.logged } else { &mut self.spilled };
         seqs.insert(seq.get());
         if deliveries > 0 {
@@ -76,25 +76,25 @@ impl Cold {
     }
 
     /// Takes a run of logged messages in.
-    pub(super) fn insert_logged(&mut self, (first, last): Run) {
+    pub(in crate::queue) fn insert_logged(&mut self, (first, last): Run) {
         self.logged.insert_run(first, last);
         let first = Seq::new(first);
         self.first = Some(self.first.map_or(first, |known| known.min(first)));
     }
 
     /// The runs of a store's messages from `first` to `last`.
-    pub(super) fn runs(&self, home: Home, first: Seq, last: Seq) -> Vec<Run> {
+    pub(in crate::queue) fn runs(&self, home: Home, first: Seq, last: Seq) -> Vec<Run> {
         let seqs = if home == Home::Log { &self.logged } else { &self.spilled };
         seqs.runs(first.get(), last.get())
     }
 
     /// How often a message was given out, if that is not what the store says. It is asked once.
-    pub(super) fn take_deliveries(&mut self, seq: Seq) -> Option<u32> {
+    pub(in crate::queue) fn take_deliveries(&mut self, seq: Seq) -> Option<u32> {
         self.deliveries.remove(&seq.get())
     }
 
     /// Lets a run go whose messages are in memory again, or gone.
-    pub(super) fn remove_run(&mut self, home: Home, (first, last): Run) {
+    pub(in crate::queue) fn remove_run(&mut self, home: Home, (first, last): Run) {
         let seqs = if home == Home::Log { &mut self.logged } else { &mut self.spilled };
         seqs.remove_run(first, last);
         let (logged, spilled) = self.firsts();

@@ -14,15 +14,15 @@ use crate::clock::Timestamp;
 ///   [3] [7]             [9] [10]          11 .. 4,999,999    [5,000,000] ...    head = the lowest of the four fronts
 /// ```
 #[derive(Debug, Default)]
-pub(super) struct Level {
+pub(in crate::queue) struct Level {
     returned: BTreeMap<Seq, Entry>,
     loaded: VecDeque<Entry>,
     /// How many were read back last: fewer than half of it left means that more should be on their way.
     loaded_last: usize,
-    pub(super) cold: Cold,
+    pub(in crate::queue) cold: Cold,
     fresh: VecDeque<Entry>,
     /// The latest logged message that was ever leased.
-    pub(super) last_delivered: Option<Seq>,
+    pub(in crate::queue) last_delivered: Option<Seq>,
 }
 
 /// Which part the head is in.
@@ -36,19 +36,19 @@ enum Front {
 }
 
 impl Level {
-    pub(super) fn push(&mut self, entry: Entry) {
+    pub(in crate::queue) fn push(&mut self, entry: Entry) {
         self.fresh.push_back(entry);
     }
 
-    pub(super) fn put_back(&mut self, entry: Entry) {
+    pub(in crate::queue) fn put_back(&mut self, entry: Entry) {
         self.returned.insert(entry.seq, entry);
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::queue) fn is_empty(&self) -> bool {
         self.front() == Front::None
     }
 
-    pub(super) fn head(&self) -> Head<'_> {
+    pub(in crate::queue) fn head(&self) -> Head<'_> {
         let entry = match self.front() {
             Front::None => return Head::Empty,
             Front::Cold => return Head::Cold,
@@ -60,7 +60,7 @@ impl Level {
     }
 
     /// Takes the head, unless it is on disk only.
-    pub(super) fn pop(&mut self) -> Option<Entry> {
+    pub(in crate::queue) fn pop(&mut self) -> Option<Entry> {
         match self.front() {
             Front::None | Front::Cold => None,
             Front::Returned => self.returned.pop_first().map(|(_, entry)| entry),
@@ -88,7 +88,7 @@ impl Level {
     }
 
     /// When the head expires; of one on disk only if it is known.
-    pub(super) fn head_expiry(&self) -> Option<Timestamp> {
+    pub(in crate::queue) fn head_expiry(&self) -> Option<Timestamp> {
         match self.head() {
             Head::Empty => None,
             Head::Entry(entry) => entry.expires,
@@ -97,7 +97,7 @@ impl Level {
     }
 
     /// Whether the head must be read to know whether its time is over.
-    pub(super) fn is_head_unknown(&self, now: Timestamp) -> bool {
+    pub(in crate::queue) fn is_head_unknown(&self, now: Timestamp) -> bool {
         let is_open = |expiry: Option<Option<Timestamp>>| match expiry {
             None => true,
             Some(expires) => expires.is_some_and(|expires| expires <= now),
@@ -106,13 +106,13 @@ impl Level {
     }
 
     /// Whether what was read back will be used up soon.
-    pub(super) fn runs_low(&self) -> bool {
+    pub(in crate::queue) fn runs_low(&self) -> bool {
         !self.cold.is_empty() && self.loaded.len() <= self.loaded_last / 2
     }
 
     /// Takes messages in that were read back, in order of their seqs; those that are not missing here are ignored.
     /// `each` sees those taken. Returns how many.
-    pub(super) fn load(&mut self, entries: Vec<Entry>, each: &mut dyn FnMut(&Entry)) -> usize {
+    pub(in crate::queue) fn load(&mut self, entries: Vec<Entry>, each: &mut dyn FnMut(&Entry)) -> usize {
         let Some((first, last)) = entries.first().zip(entries.last()).map(|(a, b)| (a.seq, b.seq)) else {
             return 0;
         };
@@ -143,7 +143,7 @@ impl Level {
     }
 
     /// Calls `each` with up to `most` messages that may leave the memory; the first `keep` stay.
-    pub(super) fn each_evictable(&self, keep: usize, most: usize, each: &mut dyn FnMut(&Entry)) {
+    pub(in crate::queue) fn each_evictable(&self, keep: usize, most: usize, each: &mut dyn FnMut(&Entry)) {
         let (returned, loaded, fresh) = self.kept(keep);
         self.returned.values().rev().take(self.returned.len() - returned).take(most).for_each(&mut *each);
         self.loaded.iter().rev().take(self.loaded.len() - loaded).take(most).for_each(&mut *each);
@@ -151,7 +151,12 @@ impl Level {
     }
 
     /// Lets those of the same messages go of which `stored` says where they are.
-    pub(super) fn evict(&mut self, keep: usize, most: usize, stored: &mut dyn FnMut(&Entry) -> Option<Home>) {
+    pub(in crate::queue) fn evict(
+        &mut self,
+        keep: usize,
+        most: usize,
+        stored: &mut dyn FnMut(&Entry) -> Option<Home>,
+    ) {
         let (returned, loaded, fresh) = self.kept(keep);
         let back: Vec<_> =
             self.returned.keys().rev().take(self.returned.len() - returned).take(most).copied().collect();
@@ -185,7 +190,7 @@ impl Level {
     }
 
     #[cfg(test)]
-    pub(super) fn fresh_capacity(&self) -> usize {
+    pub(in crate::queue) fn fresh_capacity(&self) -> usize {
         self.fresh.capacity()
     }
 

@@ -11,20 +11,26 @@
 //!     +-------------- LEASED ---- Settle ---> gone
 //! ```
 //!
+//! Before READY, arrivals and what is returned may be DELAYED until they are due ([`delays`]).
+//!
 //! No clock, no randomness, no I/O, no hash order. Who gets which message is decided outside
 //! ([`super::consumers`]): that is volatile, this is what a log would replay.
 
+pub mod delays;
 mod present;
 pub mod residence;
 
+use super::delayed::Delayed;
 use super::lane::Lane;
 use super::lease::{Holder, Lease, Leases};
 use super::limits::{Limits, Overflow};
 use super::ready::{Departures, Entry, Head, Home, Ready, Seq};
+use super::retry::Cause;
 use crate::clock::Timestamp;
 use crate::fingerprint::Fingerprint;
 use crate::message::Message;
 
+use delays::{Absent, Moves, remains};
 use present::Present;
 
 /// What a queue can be told.
@@ -36,9 +42,9 @@ pub enum Command {
     Settle(Seq),
     /// As `Settle`, but the holder refused the message.
     Discard(Seq),
-    /// The holder gives a message back; it is ready again at its original place.
-    Return(Seq),
-    /// Everything that is ready goes (§1.7.2.7).
+    /// The holder gives a message back; it is ready again at its original place, or later.
+    Return(Seq, Cause),
+    /// Everything that is ready or delayed goes (§1.7.2.7).
     Purge,
 }
 
@@ -57,6 +63,10 @@ pub struct Effects {
     pub placed: Option<(Lane, Seq, Option<Timestamp>)>,
     /// Stored messages that have left, whatever the reason.
     pub gone: Departures,
+    /// What is kept elsewhere than before.
+    pub moves: Moves,
+    /// Messages that are to be read, and then given to [`State::retry`].
+    pub absent: Vec<Absent>,
     /// Logged messages of a level (the first) up to a place (the second) may have been given to a consumer.
     pub delivered: Vec<(Lane, Seq)>,
 }
@@ -130,10 +140,13 @@ pub struct State {
     /// Messages up to this one may have been delivered before the start, whatever the store knows.
     uncertain: u64,
     ready: Ready,
+    delayed: Delayed,
     leases: Leases,
     /// In a queue that takes no duplicates.
     present: Present,
     memory: u64,
+    /// What was read back last was not due.
+    loaded_delayed: bool,
 }
 
 impl State {
@@ -153,7 +166,7 @@ impl State {
             Command::Enqueue(message) => self.enqueue(message, now, effects),
             Command::Settle(seq) => drop(self.end_lease(seq, effects)),
             Command::Discard(seq) => self.discard(seq, effects),
-            Command::Return(seq) => self.give_back(seq, effects),
+            Command::Return(seq, cause) => self.give_back(seq, cause, now, effects),
             Command::Purge => self.purge(effects),
         }
     }
@@ -164,7 +177,8 @@ impl State {
             effects.duplicate = true;
             return;
         }
-        if self.limits.overflow != Overflow::DropHead && self.would_overflow(&message) {
+        let is_ready = message.delay_ms().is_none();
+        if is_ready && self.limits.overflow != Overflow::DropHead && self.would_overflow(&message) {
             effects.refused = true;
             if self.limits.overflow == Overflow::RejectPublishDlx {
                 effects
@@ -172,6 +186,9 @@ impl State {
                     .push(Dropped { message: Remains::Message(message), reason: DropReason::MaxLength });
             }
             return;
+        }
+        if let Some(delay_ms) = message.delay_ms() {
+            return self.delay(message, delay_ms, now, effects);
         }
         self.last_seq += 1;
         self.memory += memory_of(&message);
@@ -216,30 +233,8 @@ impl State {
         Some(lease)
     }
 
-    fn give_back(&mut self, seq: Seq, effects: &mut Effects) {
-        let Some(lease) = self.leases.remove(seq) else { return };
-        self.memory -= memory_of_lease(&lease);
-        if self.limits.is_spent(lease.deliveries) {
-            self.present.leave(seq);
-            effects.gone.push(lease.home, lease.level, lease.seq);
-            effects.dropped.push(Dropped { message: remains(lease), reason: DropReason::DeliveryLimit });
-            return;
-        }
-        let Lease { seq, level, home, deliveries, expires, .. } = lease;
-        match lease.message {
-            Some(message) => {
-                self.memory += memory_of(&message);
-                self.ready.put_back(Entry { seq, message, level, expires, deliveries, home });
-            }
-            None => {
-                let body_len = if seq.get() <= self.uncounted { 0 } else { u64::from(lease.body_len) };
-                self.ready.put_back_cold(level, seq, home, deliveries, body_len);
-            }
-        }
-    }
-
     fn purge(&mut self, effects: &mut Effects) {
-        effects.purged += self.ready.len() as u64;
+        effects.purged += self.ready.len() as u64 + self.purge_delayed(effects);
         // First what is on disk only, for the rest can be taken one by one then.
         self.ready.clear_cold(&mut effects.gone);
         while self.pop(effects).is_some() {}
@@ -323,9 +318,9 @@ impl State {
         effects.gone.push(entry.home, entry.level, entry.seq);
     }
 
-    /// When the next message expires; of messages that are on disk only `with_cold`, and if it is known.
+    /// When the next message expires or is due; of messages that are on disk only `with_cold`, and if it is known.
     pub fn deadline(&self, with_cold: bool) -> Option<Timestamp> {
-        self.ready.deadline(with_cold)
+        self.ready.deadline(with_cold).into_iter().chain(self.delayed.deadline()).min()
     }
 
     /// Number of ready messages.
@@ -346,13 +341,6 @@ impl State {
     /// Octets that the messages it holds take in memory, ready and leased, and what must be known of those on disk.
     pub fn memory(&self) -> u64 {
         self.memory + self.present.memory() + self.ready.cold_memory()
-    }
-}
-
-fn remains(lease: Lease) -> Remains {
-    match lease.message {
-        Some(message) => Remains::Message(message),
-        None => Remains::Stored(lease.level, lease.seq, lease.home),
     }
 }
 

@@ -117,7 +117,16 @@ impl State {
     }
 
     /// The level of which messages should be read back now; `hungry`: somebody waits for the next message.
+    ///
+    /// Of ready messages and of those that are not due, those come first that did not come first the last time.
     pub fn wanted(&self, hungry: bool, now: Timestamp) -> Option<Lane> {
+        let delayed = self.delayed.wanted();
+        let ready = || self.wanted_of_ready(hungry, now);
+        if self.loaded_delayed { ready().or(delayed) } else { delayed.or_else(ready) }
+    }
+
+    /// The level of ready messages that should be read back now.
+    pub fn wanted_of_ready(&self, hungry: bool, now: Timestamp) -> Option<Lane> {
         if self.ready.cold_len() == 0 {
             return None;
         }
@@ -127,22 +136,20 @@ impl State {
 
     /// The lowest seqs of a level that are in the log only and in the spill only.
     pub fn coldest(&self, level: Lane) -> (Option<Seq>, Option<Seq>) {
-        self.ready.coldest(level)
+        if level.priority().is_none() { self.delayed.coldest(level) } else { self.ready.coldest(level) }
     }
 
     /// Takes messages of a level back in, in order; others than those that are missing are ignored. Returns how many.
     pub fn load(&mut self, level: Lane, messages: Vec<Stored>) -> usize {
-        let entries = messages.into_iter().map(|stored| Entry {
-            seq: stored.seq,
-            message: stored.message,
-            level,
-            expires: stored.expires,
-            deliveries: stored.deliveries.max(u32::from(stored.seq.get() <= self.uncertain)),
-            home: stored.home,
-        });
+        let entries: Vec<_> = messages.into_iter().map(|stored| self.entry(level, stored)).collect();
+        self.loaded_delayed = level.priority().is_none();
+        if self.loaded_delayed {
+            let memory = &mut self.memory;
+            return self.delayed.load(level, entries, &mut |entry| *memory += memory_of(&entry.message));
+        }
         let (mut memory, mut uncounted) = (0, 0);
         let (deduplicates, present) = (self.limits.deduplicates, &mut self.present);
-        let taken = self.ready.load(level, entries.collect(), &mut |entry| {
+        let taken = self.ready.load(level, entries, &mut |entry| {
             memory += memory_of(&entry.message);
             if deduplicates && let Some(known) = Fingerprint::of_properties(entry.message.properties()) {
                 present.enter(entry.seq, known);
@@ -156,6 +163,14 @@ impl State {
         taken
     }
 
+    fn entry(&self, level: Lane, stored: Stored) -> Entry {
+        let Stored { seq, message, expires, deliveries, home } = stored;
+        let is_ready = level.priority().is_some();
+        let known = message.retried().map_or(0, |retried| retried.deliveries).max(deliveries);
+        let deliveries = if is_ready { known.max(u32::from(seq.get() <= self.uncertain)) } else { 0 };
+        Entry { seq, message, level, expires, deliveries, home }
+    }
+
     /// What may leave the memory in one step; all but about the first `kept` octets of each level.
     pub fn evictable(&self, kept: u64) -> Evictable {
         let warm = self.ready.len() - self.ready.cold_len() + self.leases.len();
@@ -163,7 +178,7 @@ impl State {
         let keep = keep.unwrap_or_default();
         let mut evictable = Evictable { keep, ..Evictable::default() };
         let mut octets = 0;
-        self.ready.each_evictable(keep, STEP_MESSAGES, &mut |entry| match entry.home {
+        let each = &mut |entry: &Entry| match entry.home {
             Home::Log => evictable.note(entry.level, entry.seq),
             Home::Memory if octets < SPILL_OCTETS => {
                 octets += entry.message.memory_len();
@@ -172,7 +187,9 @@ impl State {
             }
             Home::Memory => {}
             Home::Spill => evictable.spilled += 1,
-        });
+        };
+        self.ready.each_evictable(keep, STEP_MESSAGES, each);
+        self.delayed.each_evictable(STEP_MESSAGES, each);
         self.leases.each_evictable(&mut |lease| {
             if lease.home != Home::Memory {
                 evictable.leased.push(lease.seq);
@@ -188,17 +205,20 @@ impl State {
     pub fn evict(&mut self, candidates: &Evictable, known: Whereabouts) -> Evicted {
         let known = known.sorted();
         let (mut evicted, mut uncounted) = (Evicted::default(), 0);
-        self.ready.evict(candidates.keep, STEP_MESSAGES, &mut |entry| {
+        let limit = self.uncounted;
+        let stored = &mut |entry: &Entry| {
             let home = known.home(entry.level, entry.seq, entry.home)?;
             evicted.octets += memory_of(&entry.message);
             if entry.home == Home::Memory {
                 evicted.spilled.push((entry.level, entry.seq));
             }
-            if entry.seq.get() <= self.uncounted {
+            if entry.level.priority().is_some() && entry.seq.get() <= limit {
                 uncounted += entry.message.body().len() as u64;
             }
             Some(home)
-        });
+        };
+        self.ready.evict(candidates.keep, STEP_MESSAGES, stored);
+        self.delayed.evict(STEP_MESSAGES, stored);
         self.leases.evict(&candidates.leased, &mut |lease| {
             let is_stored = known.home(lease.level, lease.seq, lease.home).is_some();
             let octets = lease.message.as_ref().filter(|_| is_stored).map_or(LEASE_OVERHEAD, memory_of);

@@ -42,7 +42,7 @@ fn a_returned_message_is_ready_at_its_original_place_and_marked() {
     let first = state.lease_head(Holder::Get, NOW, &mut Effects::default()).unwrap();
     let second = state.lease_head(Holder::Get, NOW, &mut Effects::default()).unwrap();
     for seq in [second.seq, first.seq] {
-        state.apply(Command::Return(seq), NOW, &mut Effects::default());
+        state.apply(Command::Return(seq, Cause::Returned), NOW, &mut Effects::default());
     }
     assert_eq!(head(&state).deliveries, 1);
     assert_eq!(bodies(&mut state), ["a", "b", "c"]);
@@ -80,7 +80,7 @@ fn purge_takes_what_is_ready_and_leaves_what_is_leased() {
     let mut effects = Effects::default();
     state.apply(Command::Purge, NOW, &mut effects);
     assert_eq!(effects.purged, 2);
-    state.apply(Command::Return(held.seq), NOW, &mut Effects::default());
+    state.apply(Command::Return(held.seq, Cause::Returned), NOW, &mut Effects::default());
     assert_eq!(bodies(&mut state), ["a"]);
 }
 
@@ -232,7 +232,7 @@ fn a_lease_outlives_its_message_in_memory_and_gives_it_back() {
     state.apply(Command::Discard(seqs[1]), NOW, &mut effects);
     let remains = &effects.dropped.first().unwrap().message;
     assert!(matches!(remains, Remains::Stored(LANE, seq, Home::Log) if *seq == seqs[1]), "{remains:?}");
-    state.apply(Command::Return(seqs[2]), NOW, &mut effects);
+    state.apply(Command::Return(seqs[2], Cause::Returned), NOW, &mut effects);
     assert!(matches!(state.head(), Head::Cold));
     assert_eq!(state.wanted(true, NOW), Some(LANE));
     state.load(LANE, vec![stored(3, "c")]);
@@ -250,13 +250,13 @@ fn counts_of_deliveries_take_memory_also_when_their_messages_do_not() {
     }
     for _ in 0..2 {
         let held = state.lease_head(Holder::Get, NOW, &mut effects).unwrap();
-        state.apply(Command::Return(held.seq), NOW, &mut effects);
+        state.apply(Command::Return(held.seq, Cause::Returned), NOW, &mut effects);
     }
     state.evict(&Evictable::default(), everywhere());
     assert_eq!(state.ready.cold_len(), 2);
     let counted = state.memory();
     assert!(counted > 0);
-    state.load(0, vec![stored(1, "a")]);
+    state.load(LANE, vec![stored(1, "a")]);
     assert_eq!((state.ready.cold_memory(), head(&state).deliveries), (0, 2));
     state.evict(&state.evictable(0), everywhere());
     assert_eq!(state.memory(), counted);
@@ -312,7 +312,7 @@ fn what_comes_back_is_kept_where_arrivals_are_refused() {
     let held = state.lease_head(Holder::Get, NOW, &mut Effects::default()).unwrap();
     assert!(!enqueue(&mut state, message("second")).refused);
     let mut effects = Effects::default();
-    state.apply(Command::Return(held.seq), NOW, &mut effects);
+    state.apply(Command::Return(held.seq, Cause::Returned), NOW, &mut effects);
     state.drop_overflow(&mut effects);
     assert!(effects.dropped.is_empty());
     assert_eq!(bodies(&mut state), ["first", "second"]);
@@ -325,7 +325,7 @@ fn a_message_comes_back_as_often_as_the_delivery_limit_says() {
     let mut effects = Effects::default();
     for _ in 0..3 {
         let held = state.lease_head(Holder::Get, NOW, &mut effects).unwrap();
-        state.apply(Command::Return(held.seq), NOW, &mut effects);
+        state.apply(Command::Return(held.seq, Cause::Returned), NOW, &mut effects);
     }
     assert_eq!(effects.dropped.first().unwrap().reason, DropReason::DeliveryLimit);
     assert_eq!((state.ready_len(), state.memory()), (0, 0));

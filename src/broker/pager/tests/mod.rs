@@ -96,6 +96,7 @@ const PERSISTENT: Envelope<'_> = Envelope {
     priority: 0,
     ttl_ms: None,
     dead_letter: false,
+    delay_ms: None,
 };
 const TRANSIENT: Envelope<'_> = Envelope { persistent: false, ..PERSISTENT };
 
