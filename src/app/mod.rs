@@ -73,6 +73,7 @@ impl App {
             Broker::new(rules, &first, clock, memory, data)?
         };
         broker.alarms.set_disk_free_limit(config.disk_free_limit);
+        broker.set_consumer_timeout(config.consumer_timeout.0);
         if let Some(file) = &config.load_definitions {
             load_definitions(&broker, file).await?;
         }
@@ -128,6 +129,7 @@ impl App {
         }
         let (alarm, _) = memory::limits(config.memory_limit, config.message_memory);
         self.broker.alarms.set_memory_limit(alarm);
+        self.broker.set_consumer_timeout(config.consumer_timeout.0);
         self.settings.set_limits(config.limits.clone());
         Ok(())
     }

@@ -18,7 +18,7 @@ use crate::id::{ConnectionId, EntityId};
 use crate::metrics::{MessageTally, SharedSizes};
 use crate::name::Name;
 use crate::outbound::Outbound;
-use crate::queue::Seq;
+use crate::queue::LeaseRef;
 use crate::tls;
 
 /// All connections.
@@ -133,8 +133,8 @@ pub trait Observed: Send + Sync {
 /// An unsettled delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
-    /// The message's place in its queue.
-    pub seq: Seq,
+    /// The lease, as its queue knows it.
+    pub lease: LeaseRef,
     /// The delivery's number on the channel.
     pub tag: DeliveryTag,
 }

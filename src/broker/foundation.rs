@@ -1,7 +1,7 @@
 //! What the virtual hosts of a broker share, and what each of them may have in its own way.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::alarm::Alarms;
 use super::journal::{Durability, Journal};
@@ -25,6 +25,29 @@ pub(super) struct Foundation {
     pub(super) pager: Option<Arc<Pager>>,
     pub(super) ids: Arc<AtomicU64>,
     pub(super) memories: Arc<MemoryBudget>,
+    pub(super) lease: Arc<LeaseDefault>,
+}
+
+/// How long consumers may hold a delivery where nothing else is said, in milliseconds; 0 is without end.
+#[derive(Debug)]
+pub(super) struct LeaseDefault(AtomicU64);
+
+impl LeaseDefault {
+    pub(super) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Says whether that is another one than before.
+    pub(super) fn set(&self, millis: u64) -> bool {
+        self.0.swap(millis, Ordering::Relaxed) != millis
+    }
+}
+
+/// RabbitMQ's 30 minutes.
+impl Default for LeaseDefault {
+    fn default() -> Self {
+        Self(AtomicU64::new(30 * 60 * 1000))
+    }
 }
 
 impl Foundation {
@@ -39,6 +62,7 @@ impl Foundation {
             pager: None,
             ids: Arc::default(),
             memories: Arc::default(),
+            lease: Arc::default(),
         }
     }
 }

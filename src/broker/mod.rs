@@ -46,6 +46,7 @@ mod vhosts;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use dashmap::DashMap;
 use parking_lot::Mutex;
@@ -55,6 +56,7 @@ use crate::clock::Clock;
 use crate::id::ConnectionId;
 use crate::metadata::Recovered;
 use crate::name::Name;
+use crate::queue::arguments::TTL_MAX_MS;
 
 use alarm::{Alarms, DiskCause};
 use connections::Connections;
@@ -214,12 +216,22 @@ impl Broker {
         self.foundation.journal.flush().await;
     }
 
+    /// How long consumers may hold a delivery where neither they, nor the queue, nor a policy says; `ZERO` is without
+    /// end. It holds at once, for deliveries that are held already too.
+    pub fn set_consumer_timeout(&self, timeout: Duration) {
+        let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).min(TTL_MAX_MS.unsigned_abs());
+        if self.foundation.lease.set(millis) {
+            let now = self.clock.now();
+            self.vhosts().iter().for_each(|vhost| vhost.reapply_lease_default(now));
+        }
+    }
+
     /// A number for a new connection.
     pub fn next_connection(&self) -> ConnectionId {
         ConnectionId::new(self.connection_ids.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
-    /// Ticks queues for ever: message expiry and queue leases. Somebody must poll this.
+    /// Ticks queues for ever: message expiry, leases of consumers, and queue leases. Somebody must poll this.
     pub async fn run_timers(&self) {
         self.foundation.timers.run().await;
     }

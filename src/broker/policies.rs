@@ -103,12 +103,21 @@ impl Vhost {
 
     /// What holds for a queue.
     pub(super) fn queue_settings(&self, name: &Name, arguments: &QueueArguments) -> Settings {
-        Settings::new(arguments, self.policies.all.read().applied_to(name, subject(arguments)))
+        let applied = self.policies.all.read().applied_to(name, subject(arguments));
+        Settings::new(arguments, applied).with_lease_default(self.lease.get())
     }
 
     /// What holds for an exchange.
     pub(super) fn exchange_policy(&self, name: &Name) -> Applied {
         self.policies.all.read().applied_to(name, Subject::Exchange)
+    }
+
+    /// Another default of how long consumers may hold a delivery: it holds at once.
+    pub(super) fn reapply_lease_default(&self, now: Timestamp) {
+        let _one_at_a_time = self.policies.changes.lock();
+        for queue in self.queues() {
+            queue.reconfigure(self.queue_settings(&queue.name, &queue.options.arguments), now);
+        }
     }
 
     /// Makes the policies of the moment hold for everything there is. Whatever is declared meanwhile has seen them.

@@ -1,4 +1,4 @@
-//! Ticks for queues: message expiry and queue leases. One task, one heap, for all queues.
+//! Ticks for queues: message expiry, leases of consumers, and queue leases. One task, one heap, for all queues.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -11,6 +11,7 @@ use super::vhost::Vhost;
 use crate::clock::{Clock, Timestamp};
 use crate::id::EntityId;
 use crate::name::Name;
+use crate::queue::Ticked;
 
 /// Ticks handled before others get a turn on this thread: expiry of very many queues at once must not stall I/O.
 const TICKS_AT_ONCE: usize = 256;
@@ -96,10 +97,13 @@ impl Tick {
     fn carry_out(self, now: Timestamp) {
         let Some(vhost) = self.vhost.upgrade() else { return };
         let queue = vhost.queue(self.queue.as_str()).filter(|queue| queue.id == self.id);
-        if let Some(queue) = queue
-            && queue.tick(self.at, now)
-        {
+        let Some(queue) = queue else { return };
+        let Ticked { is_over, lost_consumers } = queue.tick(self.at, now);
+        if is_over {
             vhost.expire_queue(&queue, now);
+        }
+        if lost_consumers && queue.options.auto_delete {
+            vhost.delete_queue_if_unused(&queue, now);
         }
     }
 }

@@ -15,7 +15,7 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::churn::Counters;
 use super::exchange::{Destination, Exchange, ExchangeOptions};
-use super::foundation::Foundation;
+use super::foundation::{Foundation, LeaseDefault};
 use super::journal::{Durability, Journal, Record};
 use super::policies::PolicySet;
 use super::surroundings::Surroundings;
@@ -62,6 +62,7 @@ pub struct Vhost {
     pub(super) server_durability: Durability,
     ids: Arc<AtomicU64>,
     memories: Arc<MemoryBudget>,
+    pub(super) lease: Arc<LeaseDefault>,
     /// Whether the firehose is on.
     pub(super) tracing: AtomicBool,
     pub(super) policies: PolicySet,
@@ -85,7 +86,7 @@ pub(super) struct Topology {
 impl Vhost {
     /// A virtual host with the exchanges that every one has.
     pub(super) fn new(name: Name, definition: VhostDefinition, foundation: Foundation) -> Arc<Self> {
-        let Foundation { timers, alarms, definitions, journal, durability, pager, ids, memories } =
+        let Foundation { timers, alarms, definitions, journal, durability, pager, ids, memories, lease } =
             foundation;
         let journal = journal.branch(durability);
         let vhost = Arc::new_cyclic(|vhost| Self {
@@ -99,6 +100,7 @@ impl Vhost {
             server_durability: durability,
             ids,
             memories,
+            lease,
             tracing: AtomicBool::new(false),
             policies: PolicySet::default(),
             host: Arc::new(Surroundings { vhost: Weak::clone(vhost), timers, alarms, journal, pager }),

@@ -12,7 +12,7 @@ use crate::broker::Polled;
 use crate::clock::Timestamp;
 use crate::exception::{ChannelException, ConnectionException, Exception};
 use crate::name::{Name, REPLY_TO};
-use crate::queue::arguments::expected_integer;
+use crate::queue::arguments::{CONSUMER_TIMEOUT, consumer_timeout, expected_integer};
 use crate::queue::{Origin, Queue, Subscription};
 
 /// Prefix of consumer tags that the broker makes up (RabbitMQ).
@@ -49,12 +49,13 @@ impl Channel {
     pub(super) fn consume(&mut self, consume: &basic::Consume<'_>, now: Timestamp) -> Result<(), Exception> {
         let tag = self.new_consumer_tag(consume)?;
         let name = self.queue_name(consume.queue)?;
-        let priority = priority(&consume.arguments).map_err(|reason| {
+        let invalid = |key: &str, reason: String| {
             let entity = self.context.session.queue_text(&name);
-            ChannelException::precondition_failed(format_args!(
-                "invalid arg 'x-priority' for {entity}: {reason}"
-            ))
-        })?;
+            ChannelException::precondition_failed(format_args!("invalid arg '{key}' for {entity}: {reason}"))
+        };
+        let priority = priority(&consume.arguments).map_err(|reason| invalid("x-priority", reason))?;
+        let lease_ms =
+            consumer_timeout(&consume.arguments).map_err(|reason| invalid(CONSUMER_TIMEOUT, reason))?;
         let queue = if name.as_str() == REPLY_TO {
             self.reply_queue(consume, &tag, now)?
         } else {
@@ -80,6 +81,7 @@ impl Channel {
             exclusive: consume.exclusive,
             priority,
             prefetch: self.prefetch,
+            lease_ms,
         };
         self.deliveries.add_consumer(Arc::clone(&consumer));
         let id = match self.context.session.subscribe(&queue, subscription, now) {

@@ -8,7 +8,7 @@ use super::deliveries::Deliveries;
 use super::tap::Tap;
 use crate::clock::Clock;
 use crate::outbound::{Offered, Resume};
-use crate::queue::{ConsumerId, Delivery, Outlet, Queue};
+use crate::queue::{ConsumerId, Delivery, Outlet, Queue, Settlement};
 
 /// One subscription of a channel to a queue.
 pub(super) struct Consumer {
@@ -78,6 +78,21 @@ impl Outlet for Consumer {
 
     fn cancelled(&self) {
         self.deliveries.consumer_cancelled(self);
+    }
+
+    fn expired(&self, limit_ms: u64) {
+        let Some((queue, id)) = self.subscription() else { return };
+        tracing::warn!(
+            consumer = %self.tag,
+            queue = %queue.name,
+            limit_ms,
+            "a delivery was not settled in time: its consumer is cancelled and what it holds goes back"
+        );
+        let leases = self.deliveries.consumer_expired(self, &queue, id, limit_ms);
+        queue.settle(&leases, Settlement::Requeue, self.clock.now());
+        for waiter in self.deliveries.take_resumable() {
+            waiter.resume();
+        }
     }
 }
 

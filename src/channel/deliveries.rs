@@ -10,7 +10,9 @@ use ahash::RandomState;
 use lepus_protocol::method::basic;
 use lepus_protocol::{ChannelId, DeliveryTag, Method, ShortStr, ShortString, encoder};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
+use super::Context;
 use super::consumer::Consumer;
 use super::unacked::{Unacked, UnackedDeliveries, UnknownTag};
 use crate::broker::connections::Held;
@@ -26,6 +28,8 @@ pub(super) struct Deliveries {
     outbound: Arc<Outbound>,
     /// The client understands a basic.cancel from the server (RabbitMQ: consumer_cancel_notify).
     notify_cancel: bool,
+    /// The connection is told when a channel is to be closed.
+    overdue: Arc<Notify>,
     inner: Mutex<Inner>,
 }
 
@@ -40,6 +44,9 @@ struct Inner {
     over_limit: Vec<Arc<dyn Resume>>,
     consumers: HashMap<ShortString, Registered, RandomState>,
     closed: bool,
+    /// A delivery was held for longer than so many milliseconds, and the client understands nothing less than the end
+    /// of the channel.
+    overdue_ms: Option<u64>,
 }
 
 /// Counts of a channel's deliveries.
@@ -61,13 +68,15 @@ struct Registered {
 }
 
 impl Deliveries {
-    pub(super) fn new(
-        channel: ChannelId,
-        frame_max: u32,
-        outbound: Arc<Outbound>,
-        notify_cancel: bool,
-    ) -> Self {
-        Self { channel, frame_max, outbound, notify_cancel, inner: Mutex::default() }
+    pub(super) fn new(channel: ChannelId, context: &Context) -> Self {
+        Self {
+            channel,
+            frame_max: context.frame_max,
+            outbound: Arc::clone(&context.outbound),
+            notify_cancel: context.notify_cancel,
+            overdue: Arc::clone(&context.overdue),
+            inner: Mutex::default(),
+        }
     }
 
     /// Sends a delivery to `consumer`, unless a limit is reached; then the consumer will be resumed.
@@ -94,7 +103,8 @@ impl Deliveries {
             inner.tally.redeliver += u64::from(delivery.redelivered);
             if !consumer.no_ack {
                 let lease = LeaseRef { seq: delivery.seq, holder: Holder::Consumer(id) };
-                inner.unacked.push(Unacked { tag, queue: Arc::clone(delivery.queue), lease });
+                let queue = Arc::clone(delivery.queue);
+                inner.unacked.push(Unacked { tag, queue, lease, is_over: false });
             }
         }
         offered
@@ -138,8 +148,8 @@ impl Deliveries {
             encoder::content(frames, self.channel, message.properties(), message.body(), self.frame_max);
         });
         if !no_ack {
-            let lease = LeaseRef { seq: fetched.seq, holder: Holder::Get };
-            inner.unacked.push(Unacked { tag, queue, lease });
+            let lease = LeaseRef { seq: fetched.seq, holder: fetched.holder };
+            inner.unacked.push(Unacked { tag, queue, lease, is_over: false });
         }
     }
 
@@ -212,7 +222,35 @@ impl Deliveries {
 
     /// The consumer's queue is gone: the client is told, if it can be (RabbitMQ).
     pub(super) fn consumer_cancelled(&self, consumer: &Consumer) {
+        self.end_consumer(&mut self.inner.lock(), consumer);
+    }
+
+    /// A delivery was held for longer than `limit_ms`: the consumer has ended, and the client is told, by the end of
+    /// the channel if it understands nothing less (RabbitMQ). Returns all that the consumer holds, to be given back;
+    /// the client may still settle it, to no effect.
+    pub(super) fn consumer_expired(
+        &self,
+        consumer: &Consumer,
+        queue: &Queue,
+        id: ConsumerId,
+        limit_ms: u64,
+    ) -> Vec<LeaseRef> {
         let mut inner = self.inner.lock();
+        if self.notify_cancel {
+            self.end_consumer(&mut inner, consumer);
+        } else {
+            inner.overdue_ms = Some(limit_ms);
+            self.overdue.notify_one();
+        }
+        inner.unacked.end_leases(queue.id, Holder::Consumer(id))
+    }
+
+    /// How long a delivery was allowed to be held, if one was held for longer and the channel is to be closed for it.
+    pub(super) fn overdue_ms(&self) -> Option<u64> {
+        self.inner.lock().overdue_ms
+    }
+
+    fn end_consumer(&self, inner: &mut Inner, consumer: &Consumer) {
         // Its tag may have been given to another consumer meanwhile.
         let registered = inner.consumers.get_mut(&consumer.tag);
         match registered.filter(|registered| std::ptr::eq(&*registered.consumer, consumer)) {

@@ -29,6 +29,7 @@ use std::sync::Arc;
 
 use lepus_protocol::method::{access, basic, channel, confirm};
 use lepus_protocol::{ChannelId, ContentHeader, DeliveryTag, Method, ReplyCode};
+use tokio::sync::Notify;
 use tracing::{Span, info_span};
 
 use crate::broker::connections::ConnectionEntry;
@@ -70,6 +71,8 @@ pub struct Context {
     pub holdings: Arc<Holdings>,
     /// Whether the client understands a basic.cancel from the server (RabbitMQ: consumer_cancel_notify).
     pub notify_cancel: bool,
+    /// Told when a channel is to be closed because of a delivery that was held for too long.
+    pub overdue: Arc<Notify>,
 }
 
 /// A channel that is open.
@@ -115,8 +118,7 @@ enum Mode {
 impl Channel {
     /// Opens channel `id`, which has a place among those of its user.
     pub fn new(id: ChannelId, context: Arc<Context>, seat: ChannelSeat) -> Self {
-        let outbound = Arc::clone(&context.outbound);
-        let deliveries = Arc::new(Deliveries::new(id, context.frame_max, outbound, context.notify_cancel));
+        let deliveries = Arc::new(Deliveries::new(id, &context));
         let watch = Watch::new(Arc::clone(&deliveries), context.clock.now());
         context.entry.enter_channel(id, Arc::<Watch>::clone(&watch));
         let tap = Tap::new(Arc::clone(&context.session.vhost), Arc::clone(&context.entry), id);
@@ -182,6 +184,16 @@ impl Channel {
     /// Whether a publish is under way: then errors are about it, whatever frame comes.
     pub fn awaits_content(&self) -> bool {
         self.content.is_due()
+    }
+
+    /// Why the channel is to be closed, if a delivery was held for too long (RabbitMQ's text).
+    pub fn overdue(&self) -> Option<ChannelException> {
+        let limit_ms = self.deliveries.overdue_ms()?;
+        Some(ChannelException::precondition_failed(format_args!(
+            "delivery acknowledgement on channel {} timed out. Timeout value used: {limit_ms} ms. This timeout value \
+             can be configured, see consumers doc guide to learn more",
+            self.id
+        )))
     }
 
     fn on_basic(&mut self, method: basic::Method<'_>, now: Timestamp) -> Result<(), Exception> {

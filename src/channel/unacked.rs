@@ -18,12 +18,15 @@ pub(super) struct Unacked {
     pub(super) queue: Arc<Queue>,
     /// The lease.
     pub(super) lease: LeaseRef,
+    /// The lease has run out: the client may still settle the delivery, to no effect.
+    pub(super) is_over: bool,
 }
 
 impl Unacked {
     /// 1 if a consumer holds it.
     fn is_consumed(&self) -> usize {
-        usize::from(self.lease.holder != Holder::Get)
+        let is_consumed = matches!(self.lease.holder, Holder::Consumer(_));
+        usize::from(is_consumed && !self.is_over)
     }
 }
 
@@ -94,6 +97,19 @@ impl UnackedDeliveries {
         self.live = self.slots.len();
     }
 
+    /// Ends the leases of one holder, which run out. Returns them.
+    pub(super) fn end_leases(&mut self, queue: EntityId, holder: Holder) -> Vec<LeaseRef> {
+        let mut ended = Vec::new();
+        for delivery in self.slots.iter_mut().filter_map(|(_, slot)| slot.as_mut()) {
+            if delivery.queue.id == queue && delivery.lease.holder == holder && !delivery.is_over {
+                self.consumed -= delivery.is_consumed();
+                delivery.is_over = true;
+                ended.push(delivery.lease);
+            }
+        }
+        ended
+    }
+
     /// Number of unsettled deliveries that consumers hold.
     pub(super) fn consumed(&self) -> usize {
         self.consumed
@@ -117,7 +133,7 @@ impl UnackedDeliveries {
         let looked_at = self.slots.range(start..end);
         let of_queue = |delivery: &&Unacked| delivery.queue.id == queue;
         let held = looked_at.filter_map(|(_, slot)| slot.as_ref()).filter(of_queue);
-        let held = held.map(|delivery| Held { seq: delivery.lease.seq, tag: delivery.tag }).collect();
+        let held = held.map(|delivery| Held { lease: delivery.lease, tag: delivery.tag }).collect();
         let more = end < self.slots.len();
         (held, self.slots.get(end.wrapping_sub(1)).map(|(tag, _)| *tag).filter(|_| more))
     }
@@ -141,7 +157,9 @@ mod tests {
     use crate::id::EntityId;
     use crate::message::Message;
     use crate::name::Name;
-    use crate::queue::{Departures, Dropped, Home, Host, Lane, Moves, QueueArguments, QueueOptions, Seq};
+    use crate::queue::{
+        Departures, Dropped, FetchId, Home, Host, Lane, Moves, QueueArguments, QueueOptions, Seq,
+    };
 
     struct Nobody;
 
@@ -174,7 +192,8 @@ mod tests {
             unacked.push(Unacked {
                 tag: DeliveryTag::new(tag),
                 queue: Arc::clone(&queue),
-                lease: LeaseRef { seq: Seq::new(tag), holder: Holder::Get },
+                lease: LeaseRef { seq: Seq::new(tag), holder: Holder::Get(FetchId::new(tag)) },
+                is_over: false,
             });
         }
         unacked

@@ -30,7 +30,7 @@ use std::time::Duration;
 pub use log_filter::LogFilter;
 use setting::{Field, Section, settings};
 pub use tls::{ClientVerification, LoginFrom, SanType, TlsSettings, TlsVersion};
-use value::{Secret, choices};
+use value::{Secret, Timeout, choices};
 
 /// The port of AMQP (§1.4.1).
 const AMQP_PORT: u16 = 5672;
@@ -102,6 +102,10 @@ settings! {
 
         /// Octets that the disk of the data directory should have left; publishers are blocked while it has less.
         disk_free_limit: u64 = 50_000_000, octets;
+
+        /// How long a consumer may hold a delivery without settling it, where neither it, nor its queue, nor a policy
+        /// says: then it is cancelled and the delivery goes back. 0 is without end.
+        consumer_timeout: Timeout = Timeout(Duration::from_secs(30 * 60)), reloads;
 
         /// A file of definitions, as RabbitMQ exports them, to be taken over at every start.
         load_definitions: Option<PathBuf> = None;

@@ -106,6 +106,10 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// A time that may be without end, which zero stands for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timeout(pub Duration);
+
 impl Raw {
     /// `expected` was, and this is not it.
     pub fn mismatch(&self, expected: &str) -> String {
@@ -224,6 +228,18 @@ impl Value for Duration {
 
     fn show(&self, _: Unit) -> Raw {
         Raw::Text(humantime::format_duration(*self).to_string())
+    }
+}
+
+/// `false` and `off` are without end, as zero is.
+impl Value for Timeout {
+    fn parse(raw: &Raw, unit: Unit) -> Result<Self, String> {
+        let is_off = *raw == Raw::Boolean(false) || matches!(raw.as_text(), Some("false" | NO_ITEMS));
+        if is_off { Ok(Self::default()) } else { Duration::parse(raw, unit).map(Self) }
+    }
+
+    fn show(&self, unit: Unit) -> Raw {
+        Value::show(&self.0, unit)
     }
 }
 
@@ -372,6 +388,10 @@ mod tests {
         assert_eq!(of(Raw::Integer(5)), Ok(Duration::from_secs(5)));
         assert!(of(Raw::Integer(-5)).is_err());
         assert_eq!(u16::parse(&text("2m"), Unit::Seconds), Ok(120));
+        for off in [Raw::Boolean(false), word("false"), text("off"), Raw::Integer(0)] {
+            assert_eq!(Timeout::parse(&off, Unit::Things), Ok(Timeout(Duration::ZERO)));
+        }
+        assert!(Timeout::parse(&Raw::Boolean(true), Unit::Things).is_err());
     }
 
     #[test]

@@ -229,6 +229,19 @@ impl Connection {
         }
     }
 
+    /// Closes the channels on which a delivery was held for too long.
+    pub(super) fn close_overdue(&mut self, now: Timestamp) {
+        let overdue = |(id, slot): (&ChannelId, &Slot)| match slot {
+            Slot::Open(channel) => Some((*id, channel.overdue()?)),
+            Slot::Closing => None,
+        };
+        let overdue: Vec<_> = self.channels.iter().filter_map(overdue).collect();
+        for (id, exception) in overdue {
+            // RabbitMQ blames no method for it.
+            self.fail_channel(id, &exception, ClassId::NONE, MethodId::NONE, now);
+        }
+    }
+
     /// A soft error: the channel is closed and then ignores everything up to close-ok.
     fn fail_channel(
         &mut self,

@@ -187,6 +187,7 @@ impl Connection {
             limits: Arc::clone(limits),
             holdings: Holdings::new(limits.message_size_max),
             notify_cancel,
+            overdue: Arc::default(),
         };
         settings.broker.recheck(&context.entry, &context.session);
         Self {

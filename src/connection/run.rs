@@ -39,6 +39,8 @@ enum Event {
     Silent,
     /// Answers are not read.
     Unread,
+    /// A delivery was held for too long.
+    Overdue,
     /// The broker stops.
     Stopping,
     /// An operator closes the connection, and says why.
@@ -143,6 +145,7 @@ impl Connection {
             }
             match self.wait(line).await {
                 Event::Octets => {}
+                Event::Overdue => self.close_overdue_channels(),
                 Event::Gone(None) => {
                     return tracing::warn!("client closed the socket without closing the connection");
                 }
@@ -173,6 +176,13 @@ impl Connection {
         line.is_paused = matches!(outcome, Ok(Outcome::Paused | Outcome::Again));
         self.flush(logged, now);
         outcome
+    }
+
+    fn close_overdue_channels(&mut self) {
+        let journal = Arc::clone(self.context.session.journal());
+        let now = self.now();
+        let ((), logged) = journal.batch(|| self.close_overdue(now));
+        self.flush(logged, now);
     }
 
     /// Answers that were held back go out once what they say is on disk.
@@ -208,6 +218,7 @@ impl Connection {
                 () = line.writer.ended() => return Event::Gone(None),
                 () = self.settings.stopping.cancelled() => return Event::Stopping,
                 reason = self.context.entry.closing() => return Event::Unwanted(reason.to_owned()),
+                () = self.context.overdue.notified() => return Event::Overdue,
                 _changed = line.alarms.changed() => {}
                 () = tokio::time::sleep(LOG_PAUSE), if is_held => {}
                 () = &mut line.liveness.check, if line.liveness.patience.is_some() => {

@@ -57,6 +57,9 @@ const NOT_QUORUM: &[&str] = &[
 /// How often a message may come back to a quorum queue that does not say (RabbitMQ 4).
 pub(super) const DELIVERY_LIMIT_DEFAULT: u32 = 20;
 
+/// How long a consumer may hold a delivery, in milliseconds; of queues and of consumers (RabbitMQ).
+pub const CONSUMER_TIMEOUT: &str = "x-consumer-timeout";
+
 type Check = fn(&FieldValue, &FieldTable) -> Result<(), String>;
 
 const CHECKS: &[(&str, Check)] = &[
@@ -77,6 +80,7 @@ const CHECKS: &[(&str, Check)] = &[
     (retry::MULTIPLIER, check_positive),
     ("x-single-active-consumer", check_bool),
     ("x-message-deduplication", check_bool),
+    (CONSUMER_TIMEOUT, check_message_ttl),
     ("x-queue-type", check_queue_type),
 ];
 
@@ -90,6 +94,8 @@ pub struct QueueArguments {
     pub single_active_consumer: bool,
     /// Where dropped messages go.
     pub dead_letter: Option<DeadLetterTarget>,
+    /// `x-consumer-timeout` in milliseconds; 0 is without end.
+    pub lease_ms: Option<u64>,
 }
 
 /// `x-dead-letter-exchange` and `x-dead-letter-routing-key`.
@@ -135,7 +141,8 @@ impl QueueArguments {
         let single_active_consumer =
             raw.get("x-single-active-consumer").and_then(FieldValue::as_bool).unwrap_or(false);
         let dead_letter = dead_letter(&raw);
-        Ok(Self { raw, limits, single_active_consumer, dead_letter })
+        let lease_ms = number(&raw, CONSUMER_TIMEOUT);
+        Ok(Self { raw, limits, single_active_consumer, dead_letter, lease_ms })
     }
 
     /// The first argument that queues of this type do not have, and the name of the type.
@@ -281,6 +288,16 @@ pub(super) fn overflow_named(name: &str) -> Overflow {
         "reject-publish-dlx" => Overflow::RejectPublishDlx,
         _ => Overflow::DropHead,
     }
+}
+
+/// `x-consumer-timeout` of a consumer, in milliseconds.
+///
+/// # Errors
+/// Why it is none, in RabbitMQ's words.
+pub fn consumer_timeout(arguments: &FieldTable) -> Result<Option<u64>, String> {
+    let Some(value) = arguments.get(CONSUMER_TIMEOUT) else { return Ok(None) };
+    check_message_ttl(value, arguments)?;
+    Ok(number(arguments, CONSUMER_TIMEOUT))
 }
 
 fn integer(value: &FieldValue) -> Result<i64, String> {

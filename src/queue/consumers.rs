@@ -14,7 +14,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::inspect::{Origin, Subscriber};
+use super::lease::{FetchId, Holder};
 use super::outlet::Outlet;
+use super::overdue::{LeaseTimes, Tenant};
+use super::ready::Seq;
+use crate::clock::Timestamp;
 
 /// A consumer of one queue, in order of subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,6 +45,9 @@ pub struct Subscription {
     pub priority: i64,
     /// Unacknowledged deliveries it may hold; `None` is no limit.
     pub prefetch: Option<u32>,
+    /// `x-consumer-timeout` (RabbitMQ): how long it may hold one, in milliseconds; 0 is without end, `None` as long as
+    /// the queue says.
+    pub lease_ms: Option<u64>,
 }
 
 impl fmt::Debug for Subscription {
@@ -55,9 +62,10 @@ impl fmt::Debug for Subscription {
 }
 
 #[derive(Debug)]
-struct Consumer {
-    subscription: Subscription,
+pub(super) struct Consumer {
+    pub(super) subscription: Subscription,
     leased: u32,
+    pub(super) tenant: Tenant,
     /// It refused a delivery, or is not started yet: waits for [`Consumers::resume`].
     paused: bool,
     in_ring: bool,
@@ -72,12 +80,13 @@ impl Consumer {
 /// The consumers of one queue.
 #[derive(Debug, Default)]
 pub struct Consumers {
-    by_id: BTreeMap<ConsumerId, Consumer>,
+    pub(super) by_id: BTreeMap<ConsumerId, Consumer>,
     rings: BTreeMap<Reverse<i64>, VecDeque<ConsumerId>>,
     last_id: u64,
     exclusive: bool,
     /// RabbitMQ's `x-single-active-consumer`: only the longest subscribed is served.
     single_active: bool,
+    pub(super) times: LeaseTimes,
 }
 
 /// Somebody consumes exclusively, or wants to while others are there.
@@ -103,7 +112,8 @@ impl Consumers {
         self.exclusive = subscription.exclusive;
         self.last_id += 1;
         let id = ConsumerId(self.last_id);
-        self.by_id.insert(id, Consumer { subscription, leased: 0, paused: true, in_ring: false });
+        let tenant = Tenant::new(subscription.lease_ms);
+        self.by_id.insert(id, Consumer { subscription, leased: 0, tenant, paused: true, in_ring: false });
         Ok(id)
     }
 
@@ -114,6 +124,7 @@ impl Consumers {
             self.leave_ring(id, consumer.subscription.priority);
         }
         self.exclusive &= !consumer.subscription.exclusive;
+        self.times.depart(id, consumer.subscription.outlet, consumer.tenant);
         if let Some(next) = self.active() {
             self.refresh(next);
         }
@@ -123,6 +134,7 @@ impl Consumers {
     /// Removes all consumers and returns where they are to be told.
     pub fn remove_all(&mut self) -> Vec<Arc<dyn Outlet>> {
         self.rings.clear();
+        self.times = LeaseTimes::default();
         self.exclusive = false;
         std::mem::take(&mut self.by_id).into_values().map(|consumer| consumer.subscription.outlet).collect()
     }
@@ -133,11 +145,13 @@ impl Consumers {
         Some((id, &self.by_id.get(&id)?.subscription))
     }
 
-    /// The consumer whose turn it was took a delivery; `leased` unless it does not acknowledge.
-    pub fn took_turn(&mut self, id: ConsumerId) {
-        let Some(consumer) = self.by_id.get_mut(&id) else { return };
+    /// The consumer whose turn it was took a delivery; leased unless it does not acknowledge. Returns since when.
+    pub fn took_turn(&mut self, id: ConsumerId, now: Timestamp) -> Timestamp {
+        let Some(consumer) = self.by_id.get_mut(&id) else { return now };
+        let mut since = now;
         if !consumer.subscription.no_ack {
             consumer.leased += 1;
+            since = consumer.tenant.begin(id, now, &mut self.times);
         }
         let priority = consumer.subscription.priority;
         let stays = consumer.has_credit();
@@ -152,6 +166,16 @@ impl Consumers {
                 self.rings.remove(&Reverse(priority));
             }
         }
+        since
+    }
+
+    /// Somebody fetches a message with basic.get; who that is, to the queue.
+    pub fn fetched(&mut self, seq: Seq, no_ack: bool, now: Timestamp) -> Holder {
+        if !no_ack {
+            self.times.fetch(seq, now);
+        }
+        self.last_id += 1;
+        Holder::Get(FetchId::new(self.last_id))
     }
 
     /// The consumer refused a delivery: it is not asked again before [`Self::resume`].
@@ -170,13 +194,17 @@ impl Consumers {
         self.refresh(id);
     }
 
-    /// The consumer settled or returned `count` deliveries.
-    pub fn credit(&mut self, id: ConsumerId, count: u32) {
-        if let Some(consumer) = self.by_id.get_mut(&id) {
-            consumer.leased = consumer.leased.saturating_sub(count);
-            if !consumer.in_ring {
-                self.refresh(id);
-            }
+    /// A lease ends that was held since then.
+    pub fn release(&mut self, holder: Holder, seq: Seq, since: Timestamp) {
+        let id = match holder {
+            Holder::Consumer(id) => id,
+            Holder::Get(_) => return self.times.end_fetch(seq, since),
+        };
+        let Some(consumer) = self.by_id.get_mut(&id) else { return self.times.end_departed(id, since) };
+        consumer.leased = consumer.leased.saturating_sub(1);
+        consumer.tenant.end(since);
+        if !consumer.in_ring {
+            self.refresh(id);
         }
     }
 
@@ -190,6 +218,7 @@ impl Consumers {
             exclusive: consumer.subscription.exclusive,
             prefetch: consumer.subscription.prefetch,
             leased: consumer.leased,
+            lease_ms: consumer.tenant.limit_ms(&self.times),
             active: active.is_none_or(|active| active == *id),
         };
         self.by_id.iter().map(describe).collect()
@@ -243,6 +272,8 @@ mod tests {
     use crate::id::ConnectionId;
     use lepus_protocol::{ChannelId, FieldTable, ShortString};
 
+    const NOW: Timestamp = Timestamp::from_millis(1_000);
+
     struct Sink;
 
     impl Outlet for Sink {
@@ -251,6 +282,7 @@ mod tests {
         }
         fn wake(&self) {}
         fn cancelled(&self) {}
+        fn expired(&self, _: u64) {}
     }
 
     fn subscription(priority: i64, prefetch: Option<u32>) -> Subscription {
@@ -261,7 +293,7 @@ mod tests {
             arguments: FieldTable::new(),
         };
         let (outlet, origin) = (Arc::new(Sink), Arc::new(origin));
-        Subscription { outlet, origin, no_ack: false, exclusive: false, priority, prefetch }
+        Subscription { outlet, origin, no_ack: false, exclusive: false, priority, prefetch, lease_ms: None }
     }
 
     fn start(consumers: &mut Consumers, priority: i64, prefetch: Option<u32>) -> ConsumerId {
@@ -274,7 +306,7 @@ mod tests {
         let mut served = Vec::new();
         for _ in 0..turns {
             let Some((id, _)) = consumers.next() else { break };
-            consumers.took_turn(id);
+            consumers.took_turn(id, NOW);
             served.push(id.0);
         }
         served
@@ -295,7 +327,7 @@ mod tests {
         let low = start(&mut consumers, 0, None);
         let high = start(&mut consumers, 5, Some(2));
         assert_eq!(serve(&mut consumers, 4), [high.0, high.0, low.0, low.0]);
-        consumers.credit(high, 1);
+        consumers.release(Holder::Consumer(high), Seq::new(1), NOW);
         assert_eq!(serve(&mut consumers, 2), [high.0, low.0]);
     }
 

@@ -4,7 +4,8 @@ use std::fmt;
 
 use lepus_protocol::{ChannelId, FieldTable, ShortString};
 
-use super::{ConsumerId, Holder, Queue, Seq};
+use super::lease::Lease;
+use super::{ConsumerId, Holder, Inner, Queue, Seq};
 use crate::clock::Timestamp;
 use crate::id::ConnectionId;
 use crate::metrics::MessageTally;
@@ -65,11 +66,13 @@ pub struct Subscriber {
     pub prefetch: Option<u32>,
     /// Unacknowledged deliveries it holds.
     pub leased: u32,
+    /// How long it may hold one, in milliseconds; `None` is without end.
+    pub lease_ms: Option<u64>,
     /// Whether it is served: of a queue with a single active consumer all others wait.
     pub active: bool,
 }
 
-/// A delivery lease: who holds which message, since when.
+/// A delivery lease: who holds which message, since when, until when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LeaseReport {
     /// The message's place.
@@ -78,6 +81,8 @@ pub struct LeaseReport {
     pub holder: Holder,
     /// Since when.
     pub since: Timestamp,
+    /// When it runs out, if ever.
+    pub until: Option<Timestamp>,
     /// How often the message has been given out, this time included.
     pub deliveries: u32,
 }
@@ -100,20 +105,31 @@ impl Queue {
         self.inner.lock().consumers.list()
     }
 
-    /// Who holds which message, since when, in order of the messages.
+    /// Who holds which message, since when, until when, in order of the messages.
     pub fn leases(&self) -> Vec<LeaseReport> {
         let mut leases: Vec<LeaseReport> = {
             let inner = self.inner.lock();
-            let lease_report = |lease: &super::lease::Lease| LeaseReport {
+            let lease_report = |lease: &Lease| LeaseReport {
                 seq: lease.seq,
                 holder: lease.holder,
                 since: lease.since,
+                until: inner.lease_end(lease),
                 deliveries: lease.deliveries,
             };
             inner.state.leases().iter().map(lease_report).collect()
         };
         leases.sort_unstable_by_key(|lease| lease.seq);
         leases
+    }
+}
+
+impl Inner {
+    fn lease_end(&self, lease: &Lease) -> Option<Timestamp> {
+        let limit_ms = match lease.holder {
+            Holder::Consumer(id) => self.consumers.lease_limit(id),
+            Holder::Get(_) => self.settings.lease_ms,
+        };
+        limit_ms.map(|limit_ms| lease.since.plus_millis(limit_ms))
     }
 }
 

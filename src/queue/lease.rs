@@ -9,16 +9,27 @@ use super::ready::{Entry, Home, Seq};
 use crate::clock::Timestamp;
 use crate::message::Message;
 
-/// Who holds a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// One basic.get of a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FetchId(u64);
+
+impl FetchId {
+    /// The fetch of this number.
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+/// Who holds a message. A message that came back and was given out again has another holder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Holder {
     /// A consumer (§1.8.3.3 basic.consume).
     Consumer(ConsumerId),
     /// A channel that fetched it (§1.8.3.10 basic.get).
-    Get,
+    Get(FetchId),
 }
 
-/// One lease. It ends by ack, nack, reject, or the loss of its channel.
+/// One lease. It ends by ack, nack, reject, the loss of its channel, or when it has lasted too long.
 #[derive(Clone, Debug)]
 pub struct Lease {
     /// The message's place.
@@ -100,6 +111,11 @@ impl Leases {
                 self.cold += 1;
             }
         }
+    }
+
+    /// Since when `holder` holds the message of this place, unless it holds it no more.
+    pub fn held_since(&self, seq: Seq, holder: Holder) -> Option<Timestamp> {
+        self.by_seq.get(&seq).filter(|lease| lease.holder == holder).map(|lease| lease.since)
     }
 
     /// Whether somebody holds the message of this place.

@@ -14,11 +14,13 @@ pub mod lease;
 pub mod limits;
 mod operation;
 pub mod outlet;
+mod overdue;
 mod paging;
 pub mod ready;
 pub mod retry;
 pub mod settings;
 pub mod state;
+mod tenure;
 
 use std::fmt;
 use std::sync::Arc;
@@ -37,8 +39,8 @@ pub use consumers::{ConsumerId, Subscription};
 pub use definition::AwaitedDefinition;
 pub use inspect::{Counts, LeaseReport, Origin, Report, Subscriber};
 pub use lane::Lane;
-pub use lease::Holder;
-pub use operation::{Enqueued, Fetched, Got, LeaseRef, Placement, Settlement, SubscribeError};
+pub use lease::{FetchId, Holder};
+pub use operation::{Enqueued, Fetched, Got, LeaseRef, Placement, Settlement, SubscribeError, Ticked};
 pub use outlet::{Delivery, Host, Offered, Outlet};
 pub use paging::PageWanted;
 pub use ready::{Departed, Departures, Entry, Head, Home, Seq};
@@ -48,6 +50,7 @@ pub use state::residence::{Evictable, Evicted, Stored, Unstored, Whereabouts};
 pub use state::{Command, DropReason, Dropped, Remains};
 
 use consumers::Consumers;
+use overdue::OverdueConsumer;
 use settings::Settings;
 use state::{Effects, State};
 
@@ -126,6 +129,7 @@ impl fmt::Debug for Deleted {
 struct Aftermath {
     effects: Effects,
     wakes: Vec<Arc<dyn Outlet>>,
+    overdue: Vec<OverdueConsumer>,
     arm: Option<Timestamp>,
     octets: i64,
     page_in: bool,
@@ -199,6 +203,8 @@ impl Queue {
             inner.last_active = now;
             inner.tally.ack += if how == Settlement::Ack { leases.len() as u64 } else { 0 };
             for lease in leases {
+                // A lease that has run out is settled in vain, whoever holds the message by now.
+                let Some(since) = inner.state.leases().held_since(lease.seq, lease.holder) else { continue };
                 let command = match how {
                     Settlement::Ack => Command::Settle(lease.seq),
                     Settlement::Discard => Command::Discard(lease.seq),
@@ -207,9 +213,7 @@ impl Queue {
                     Settlement::Fail => Command::Return(lease.seq, Cause::Failed),
                 };
                 inner.state.apply(command, now, &mut after.effects);
-                if let Holder::Consumer(id) = lease.holder {
-                    inner.consumers.credit(id, 1);
-                }
+                inner.consumers.release(lease.holder, lease.seq, since);
             }
             self.dispatch(inner, after, now);
         });
@@ -258,21 +262,22 @@ impl Queue {
             inner.last_active = now;
             inner.state.advance(now, &mut after.effects);
             inner.state.expire_before(now, &mut after.effects);
-            let redelivered = match inner.state.head() {
+            let (seq, redelivered) = match inner.state.head() {
                 Head::Empty => {
                     inner.tally.get_empty += 1;
                     return Got::Empty;
                 }
                 Head::Cold => return Got::Cold,
-                Head::Entry(entry) => entry.deliveries > 0,
+                Head::Entry(entry) => (entry.seq, entry.deliveries > 0),
             };
             inner.tally.count_get(no_ack);
             inner.tally.redeliver += u64::from(redelivered);
-            let Some(entry) = inner.hand_out(no_ack, Holder::Get, now, &mut after.effects) else {
+            let holder = inner.consumers.fetched(seq, no_ack, now);
+            let Some(entry) = inner.hand_out(no_ack, holder, now, &mut after.effects) else {
                 return Got::Empty;
             };
             let remaining = inner.state.ready_len();
-            Got::Message(Fetched { message: entry.message, seq: entry.seq, redelivered, remaining })
+            Got::Message(Fetched { message: entry.message, seq, holder, redelivered, remaining })
         })
     }
 
@@ -309,17 +314,19 @@ impl Queue {
         (0..=highest).map(Lane::of_priority).chain(state.delayed_lanes()).collect()
     }
 
-    /// The moment `at`, that was asked for, has come. Returns whether the queue lease (`x-expires`) has run out.
-    pub fn tick(self: &Arc<Self>, at: Timestamp, now: Timestamp) -> bool {
+    /// The moment `at`, that was asked for, has come: messages expire, and leases of consumers.
+    pub fn tick(self: &Arc<Self>, at: Timestamp, now: Timestamp) -> Ticked {
         self.change(now, |inner, after| {
-            if inner.armed != Some(at) {
+            if inner.armed != Some(at) || inner.deleted {
                 // An earlier moment was asked for meanwhile; that tick has seen to everything.
-                return false;
+                return Ticked::default();
             }
             inner.armed = None;
             inner.state.expire_until(now, &mut after.effects);
+            let lost_consumers = inner.end_overdue_leases(after, now);
             self.dispatch(inner, after, now);
-            !inner.deleted && self.lease_deadline(inner).is_some_and(|deadline| deadline <= now)
+            let is_over = self.lease_deadline(inner).is_some_and(|deadline| deadline <= now);
+            Ticked { is_over, lost_consumers }
         })
     }
 
@@ -357,8 +364,8 @@ impl Queue {
                     }
                     inner.tally.count_delivery(no_ack);
                     inner.tally.redeliver += u64::from(delivery.redelivered);
-                    inner.consumers.took_turn(id);
-                    inner.hand_out(no_ack, Holder::Consumer(id), now, &mut after.effects);
+                    let since = inner.consumers.took_turn(id, now);
+                    inner.hand_out(no_ack, Holder::Consumer(id), since, &mut after.effects);
                 }
             }
         }
@@ -414,6 +421,9 @@ impl Queue {
                 None => inner.state.put_back_absent(&absent),
             });
         }
+        for consumer in after.overdue {
+            consumer.outlet.expired(consumer.limit_ms);
+        }
     }
 
     /// The next tick to ask for, unless an earlier one is under way.
@@ -421,11 +431,12 @@ impl Queue {
         if inner.deleted {
             return None;
         }
-        let deadline = match (inner.state.deadline(!inner.paging_in), self.lease_deadline(inner)) {
-            (Some(message), Some(lease)) => message.min(lease),
-            (message, lease) => message.or(lease)?,
-        };
-        let deadline = deadline.max(now);
+        let deadlines = [
+            inner.state.deadline(!inner.paging_in),
+            inner.consumers.times.deadline(),
+            self.lease_deadline(inner),
+        ];
+        let deadline = deadlines.into_iter().flatten().min()?.max(now);
         if inner.armed.is_some_and(|armed| armed <= deadline) {
             return None;
         }
@@ -446,10 +457,10 @@ impl Inner {
         &mut self,
         no_ack: bool,
         holder: Holder,
-        now: Timestamp,
+        since: Timestamp,
         effects: &mut Effects,
     ) -> Option<Entry> {
-        if no_ack { self.state.settle_head(effects) } else { self.state.lease_head(holder, now, effects) }
+        if no_ack { self.state.settle_head(effects) } else { self.state.lease_head(holder, since, effects) }
     }
 
     fn counts(&self) -> Counts {

@@ -44,7 +44,7 @@ pub enum Settlement {
 }
 
 /// One lease as its channel knows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LeaseRef {
     /// The message's place.
     pub seq: Seq,
@@ -59,6 +59,8 @@ pub struct Fetched {
     pub message: Message,
     /// Its place, for its lease.
     pub seq: Seq,
+    /// Who holds it.
+    pub holder: Holder,
     /// Whether it was given to a consumer before.
     pub redelivered: bool,
     /// Messages still ready.
@@ -74,6 +76,15 @@ pub enum Got {
     Cold,
     /// A message.
     Message(Fetched),
+}
+
+/// What a tick has found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ticked {
+    /// The queue lease (`x-expires`) has run out.
+    pub is_over: bool,
+    /// The last consumer has been taken out.
+    pub lost_consumers: bool,
 }
 
 /// Why a subscription is refused.

@@ -19,6 +19,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Where dropped messages go.
     pub dead_letter: Option<DeadLetterTarget>,
+    /// How long a consumer may hold a delivery, in milliseconds; `None` is without end.
+    pub lease_ms: Option<u64>,
     /// The policies that make it so.
     pub applied: Arc<Applied>,
 }
@@ -44,7 +46,15 @@ impl Settings {
             retry: Retry::of(arguments.raw(), policy),
         };
         let dead_letter = dead_letter(arguments, policy);
-        Self { limits, dead_letter, applied: Arc::new(applied) }
+        let lease_ms = lease_ms(arguments.lease_ms, number(policy, "consumer-timeout"));
+        Self { limits, dead_letter, lease_ms, applied: Arc::new(applied) }
+    }
+
+    /// The same, where `lease_ms` milliseconds is how long consumers may hold a delivery of a queue that does not say.
+    #[must_use]
+    pub fn with_lease_default(self, lease_ms: u64) -> Self {
+        let lease_ms = Some(self.lease_ms.unwrap_or(lease_ms)).filter(|limit| *limit > 0);
+        Self { lease_ms, ..self }
     }
 }
 
@@ -53,6 +63,7 @@ impl Queue {
     pub fn reconfigure(self: &Arc<Self>, settings: Settings, now: Timestamp) {
         self.change(now, |inner, after| {
             inner.state.set_limits(settings.limits.clone());
+            inner.consumers.set_lease_limit(settings.lease_ms);
             inner.settings = settings;
             self.dispatch(inner, after, now);
         });
@@ -67,6 +78,12 @@ impl Queue {
     pub fn dead_letter_target(&self) -> Option<DeadLetterTarget> {
         self.inner.lock().settings.dead_letter.clone()
     }
+}
+
+/// RabbitMQ: the smaller one; but 0 is without end and gives way.
+fn lease_ms(argument: Option<u64>, policy: Option<u64>) -> Option<u64> {
+    let limits = [argument, policy].into_iter().flatten();
+    limits.min_by_key(|limit| if *limit == 0 { u64::MAX } else { *limit })
 }
 
 fn smaller(argument: Option<u64>, policy: Option<u64>) -> Option<u64> {

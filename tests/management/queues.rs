@@ -183,7 +183,9 @@ async fn leases_tell_who_holds_which_message_since_when() {
     assert_eq!((&leases[1]["consumer_tag"], &leases[1]["delivery_tag"]), (&Value::Null, &json!(2)));
     assert_eq!(leases[1]["channel_details"]["number"], 1);
     assert_eq!(leases[0]["delivery_count"], 1);
-    assert!(leases[0]["leased_at"].as_u64().unwrap() > 1_600_000_000_000);
+    let since = leases[0]["leased_at"].as_u64().unwrap();
+    assert!(since > 1_600_000_000_000);
+    assert_eq!(leases[0]["expires_at"], since + 1_800_000, "half an hour, as in RabbitMQ");
 }
 
 #[tokio::test]

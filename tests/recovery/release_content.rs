@@ -13,7 +13,7 @@ use lepus::metadata::{
     TopicPermissionDefinition, UserLimits, VhostLimits,
 };
 use lepus::name::Name;
-use lepus::queue::{Holder, LeaseRef, Settlement};
+use lepus::queue::{LeaseRef, Settlement};
 use lepus_protocol::{FieldTable, FieldValue};
 
 /// Messages of a kilobyte in a queue of their own: more than a short log holds.
@@ -106,7 +106,7 @@ impl Maker<'_> {
         let mut leases = Vec::new();
         for _ in 0..take {
             let (queue, fetched) = self.session.get(&Name::from(name), false, now).unwrap().unwrap();
-            leases.push((queue, LeaseRef { seq: fetched.seq, holder: Holder::Get }, fetched.message));
+            leases.push((queue, LeaseRef { seq: fetched.seq, holder: fetched.holder }, fetched.message));
         }
         for &at in places.iter().rev() {
             let (queue, lease, message) = leases.remove(at);

@@ -27,6 +27,7 @@ mod frames;
 mod frameworks;
 mod get;
 mod handshake;
+mod leases;
 mod limits;
 mod living;
 mod misuse;

@@ -69,7 +69,7 @@ async fn what_happens_to_messages_is_counted_where_it_happens() {
 
     let leases = vhost.queue(&queue).unwrap().leases();
     let (held, more) = channel.held_of(vhost.queue(&queue).unwrap().id, lepus_protocol::DeliveryTag::ALL, 10);
-    assert_eq!((leases[0].seq, leases[0].deliveries), (held[0].seq, 1));
+    assert_eq!((leases[0].seq, leases[0].deliveries), (held[0].lease.seq, 1));
     assert_eq!((held[0].tag.get(), more), (1, None));
     peer.close().await;
     assert_eq!(

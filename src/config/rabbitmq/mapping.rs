@@ -43,7 +43,7 @@ const MAPPINGS: &[Mapping] = &[
     map("connection_max", "limits.connections_max", finite),
     map("consumer_max_per_channel", "limits.consumers_max", finite),
     map("max_message_size", "limits.message_size_max", word),
-    map("consumer_timeout", "consumer_timeout", milliseconds),
+    map("consumer_timeout", "consumer_timeout", milliseconds_or_none),
     map("vm_memory_high_watermark.absolute", "memory_limit", word),
     map("vm_memory_high_watermark.relative", "memory_limit", share_of_memory),
     map("disk_free_limit.absolute", "disk_free_limit", word),
@@ -104,6 +104,11 @@ fn milliseconds(_: &str, value: &str) -> Result<Option<Raw>, String> {
         Ok(number) => Ok(Some(Raw::Word(format!("{number}ms")))),
         Err(_) => Err(format!("'{value}' is not a number of milliseconds")),
     }
+}
+
+/// RabbitMQ: `false` is without end.
+fn milliseconds_or_none(_: &str, value: &str) -> Result<Option<Raw>, String> {
+    milliseconds("", if matches!(value, "false" | "undefined" | "infinity") { "0" } else { value })
 }
 
 /// RabbitMQ: `infinity` is no limit. Ours stays.

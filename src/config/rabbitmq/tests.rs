@@ -31,6 +31,7 @@ fn an_everyday_file_is_taken_over() {
          frame_max = 65536\n\
          max_message_size = 1048576\n\
          handshake_timeout = 2500\n\
+         consumer_timeout = 7200000\n\
          vm_memory_high_watermark.absolute = 2GB\n\
          log.console.level = warning\n\
          anonymous_login_user = none\n",
@@ -42,6 +43,7 @@ fn an_everyday_file_is_taken_over() {
     assert_eq!(config.limits.frame_max, 65536);
     assert_eq!(config.limits.message_size_max, 1_048_576);
     assert_eq!(config.limits.handshake_timeout.as_millis(), 2500);
+    assert_eq!(config.consumer_timeout.0.as_millis(), 7_200_000);
     assert_eq!(config.memory_limit, Some(2_000_000_000));
     assert!(!config.anonymous);
 }

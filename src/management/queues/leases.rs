@@ -1,4 +1,4 @@
-//! GET `/api/queues/{vhost}/{queue}/leases`: who holds which message, since when.
+//! GET `/api/queues/{vhost}/{queue}/leases`: who holds which message, since when, until when.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use lepus_protocol::{ChannelId, DeliveryTag};
 
 use super::find;
 use crate::broker::connections::ConnectionEntry;
+use crate::clock::Timestamp;
 use crate::id::EntityId;
 use crate::management::answer::Answer;
 use crate::management::api::Api;
@@ -16,13 +17,13 @@ use crate::management::listing::{Key, ListQuery};
 use crate::management::path::Segments;
 use crate::management::view::channel::ChannelDetails;
 use crate::management::view::consumer::Lease;
-use crate::queue::{Holder, LeaseReport, Seq};
+use crate::queue::{Holder, LeaseRef, LeaseReport};
 
 /// Deliveries of a channel that are looked at before it is let go.
 const BATCH: usize = 1024;
 
 /// Which delivery of which channel a leased message is.
-type Held = HashMap<Seq, (Arc<ConnectionEntry>, ChannelId, DeliveryTag)>;
+type Held = HashMap<LeaseRef, (Arc<ConnectionEntry>, ChannelId, DeliveryTag)>;
 
 /// GET `/api/queues/{vhost}/{queue}/leases`.
 pub(in crate::management) async fn leases(
@@ -39,15 +40,16 @@ pub(in crate::management) async fn leases(
         queue.subscribers().into_iter().map(|found| (found.id, found.origin.tag.to_string())).collect();
     let now = api.now();
     let view = |lease: &LeaseReport| {
-        let held = held.get(&lease.seq);
+        let held = held.get(&LeaseRef { seq: lease.seq, holder: lease.holder });
         Lease {
             position: lease.seq.get(),
             delivery_count: lease.deliveries,
             leased_at: lease.since.as_millis(),
             held_for: now.millis_since(lease.since),
+            expires_at: lease.until.map(Timestamp::as_millis),
             consumer_tag: match lease.holder {
                 Holder::Consumer(id) => tags.get(&id).cloned(),
-                Holder::Get => None,
+                Holder::Get(_) => None,
             },
             delivery_tag: held.map(|(_, _, tag)| tag.get()),
             channel_details: held.map(|(entry, number, _)| ChannelDetails::new(entry, *number, &api)),
@@ -66,7 +68,7 @@ async fn holders(api: &Api, vhost: &str, queue: EntityId) -> Held {
             let mut after = Some(DeliveryTag::ALL);
             while let Some(tag) = after {
                 let (some, next) = channel.held_of(queue, tag, BATCH);
-                let known = some.into_iter().map(|held| (held.seq, (Arc::clone(entry), number, held.tag)));
+                let known = some.into_iter().map(|held| (held.lease, (Arc::clone(entry), number, held.tag)));
                 held.extend(known);
                 after = next;
                 tokio::task::yield_now().await;

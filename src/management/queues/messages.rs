@@ -20,7 +20,7 @@ use crate::management::path::Segments;
 use crate::management::refusal::Refusal;
 use crate::management::table::table_to_json;
 use crate::name::Name;
-use crate::queue::{Fetched, Holder, LeaseRef, Queue, Settlement};
+use crate::queue::{Fetched, LeaseRef, Queue, Settlement};
 
 /// Messages of one request: they are leased while it is answered.
 const MESSAGES_MAX: u64 = 10_000;
@@ -110,7 +110,7 @@ fn fetch(
         };
         octets += fetched.message.body().len();
         if !no_ack {
-            leases.push((queue, LeaseRef { seq: fetched.seq, holder: Holder::Get }));
+            leases.push((queue, LeaseRef { seq: fetched.seq, holder: fetched.holder }));
         }
         all.push(fetched);
     }

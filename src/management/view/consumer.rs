@@ -17,6 +17,7 @@ pub(in crate::management) struct Consumer<'c> {
     arguments: Table<'c>,
     channel_details: Option<ChannelDetails>,
     consumer_tag: String,
+    /// Milliseconds; 0 is without end.
     consumer_timeout: u64,
     exclusive: bool,
     prefetch_count: u32,
@@ -45,7 +46,7 @@ impl<'c> Consumer<'c> {
             arguments: Table(&origin.arguments),
             channel_details: entry.as_ref().map(|entry| ChannelDetails::new(entry, origin.channel, api)),
             consumer_tag: origin.tag.to_string(),
-            consumer_timeout: 0,
+            consumer_timeout: subscriber.lease_ms.unwrap_or_default(),
             exclusive: subscriber.exclusive,
             prefetch_count: subscriber.prefetch.unwrap_or_default(),
             queue: QueueName { name: queue.name.as_str(), vhost },
@@ -65,6 +66,8 @@ pub(in crate::management) struct Lease {
     pub(in crate::management) leased_at: u64,
     /// Milliseconds.
     pub(in crate::management) held_for: u64,
+    /// Milliseconds since the epoch; nothing if it does not run out.
+    pub(in crate::management) expires_at: Option<u64>,
     /// The consumer's tag; nothing if it was fetched with basic.get, or the consumer is gone.
     pub(in crate::management) consumer_tag: Option<String>,
     /// The delivery's number on its channel.

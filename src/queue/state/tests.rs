@@ -1,7 +1,11 @@
 use super::residence::{Evictable, Stored, Whereabouts};
 use super::*;
 use crate::message::Envelope;
+use crate::queue::lease::FetchId;
 use crate::queue::ready::Departed;
+
+/// Somebody who fetches.
+const GET: Holder = Holder::Get(FetchId::new(0));
 
 const NOW: Timestamp = Timestamp::from_millis(1_000);
 const LANE: Lane = Lane::of_priority(0);
@@ -39,8 +43,8 @@ fn a_returned_message_is_ready_at_its_original_place_and_marked() {
     for body in ["a", "b", "c"] {
         enqueue(&mut state, message(body));
     }
-    let first = state.lease_head(Holder::Get, NOW, &mut Effects::default()).unwrap();
-    let second = state.lease_head(Holder::Get, NOW, &mut Effects::default()).unwrap();
+    let first = state.lease_head(GET, NOW, &mut Effects::default()).unwrap();
+    let second = state.lease_head(GET, NOW, &mut Effects::default()).unwrap();
     for seq in [second.seq, first.seq] {
         state.apply(Command::Return(seq, Cause::Returned), NOW, &mut Effects::default());
     }
@@ -52,7 +56,7 @@ fn a_returned_message_is_ready_at_its_original_place_and_marked() {
 fn a_settled_message_is_gone_and_its_memory_too() {
     let mut state = State::new(Limits::default(), false);
     enqueue(&mut state, message("a"));
-    let entry = state.lease_head(Holder::Get, NOW, &mut Effects::default()).unwrap();
+    let entry = state.lease_head(GET, NOW, &mut Effects::default()).unwrap();
     assert!(state.memory() > 0);
     for _ in 0..2 {
         state.apply(Command::Settle(entry.seq), NOW, &mut Effects::default());
@@ -64,7 +68,7 @@ fn a_settled_message_is_gone_and_its_memory_too() {
 fn a_discarded_message_is_reported_as_rejected() {
     let mut state = State::new(Limits::default(), false);
     enqueue(&mut state, message("a"));
-    let entry = state.lease_head(Holder::Get, NOW, &mut Effects::default()).unwrap();
+    let entry = state.lease_head(GET, NOW, &mut Effects::default()).unwrap();
     let mut effects = Effects::default();
     state.apply(Command::Discard(entry.seq), NOW, &mut effects);
     assert_eq!(effects.dropped.first().unwrap().reason, DropReason::Rejected);
@@ -76,7 +80,7 @@ fn purge_takes_what_is_ready_and_leaves_what_is_leased() {
     for body in ["a", "b", "c"] {
         enqueue(&mut state, message(body));
     }
-    let held = state.lease_head(Holder::Get, NOW, &mut Effects::default()).unwrap();
+    let held = state.lease_head(GET, NOW, &mut Effects::default()).unwrap();
     let mut effects = Effects::default();
     state.apply(Command::Purge, NOW, &mut effects);
     assert_eq!(effects.purged, 2);
@@ -90,7 +94,7 @@ fn reject_publish_refuses_the_arrival_that_would_be_one_too_many() {
     let mut state = State::new(limits, false);
     assert!(!enqueue(&mut state, message("a")).refused);
     assert!(enqueue(&mut state, message("b")).refused);
-    state.lease_head(Holder::Get, NOW, &mut Effects::default()).unwrap();
+    state.lease_head(GET, NOW, &mut Effects::default()).unwrap();
     assert!(!enqueue(&mut state, message("c")).refused, "only ready messages count");
 }
 
@@ -154,8 +158,8 @@ fn every_way_out_of_a_queue_is_reported_once() {
         state.apply(Command::Enqueue(persistent(body)), NOW, &mut effects);
     }
     state.drop_overflow(&mut effects);
-    let settled = state.lease_head(Holder::Get, NOW, &mut effects).unwrap();
-    let discarded = state.lease_head(Holder::Get, NOW, &mut effects).unwrap();
+    let settled = state.lease_head(GET, NOW, &mut effects).unwrap();
+    let discarded = state.lease_head(GET, NOW, &mut effects).unwrap();
     assert_eq!(effects.delivered, [(LANE, discarded.seq)]);
     state.apply(Command::Settle(settled.seq), NOW, &mut effects);
     state.apply(Command::Discard(discarded.seq), NOW, &mut effects);
@@ -225,7 +229,7 @@ fn a_lease_outlives_its_message_in_memory_and_gives_it_back() {
     }
     let mut effects = Effects::default();
     let seqs: Vec<_> =
-        (0..3).filter_map(|_| state.lease_head(Holder::Get, NOW, &mut effects)).map(|e| e.seq).collect();
+        (0..3).filter_map(|_| state.lease_head(GET, NOW, &mut effects)).map(|e| e.seq).collect();
     let candidates = state.evictable(0);
     assert!(state.evict(&candidates, everywhere()).octets > 0);
     state.apply(Command::Settle(seqs[0]), NOW, &mut effects);
@@ -249,7 +253,7 @@ fn counts_of_deliveries_take_memory_also_when_their_messages_do_not() {
         enqueue(&mut state, persistent(body));
     }
     for _ in 0..2 {
-        let held = state.lease_head(Holder::Get, NOW, &mut effects).unwrap();
+        let held = state.lease_head(GET, NOW, &mut effects).unwrap();
         state.apply(Command::Return(held.seq, Cause::Returned), NOW, &mut effects);
     }
     state.evict(&Evictable::default(), everywhere());
@@ -309,7 +313,7 @@ fn what_comes_back_is_kept_where_arrivals_are_refused() {
     let limits = Limits { length_max: Some(1), overflow: Overflow::RejectPublish, ..Limits::default() };
     let mut state = State::new(limits, false);
     enqueue(&mut state, message("first"));
-    let held = state.lease_head(Holder::Get, NOW, &mut Effects::default()).unwrap();
+    let held = state.lease_head(GET, NOW, &mut Effects::default()).unwrap();
     assert!(!enqueue(&mut state, message("second")).refused);
     let mut effects = Effects::default();
     state.apply(Command::Return(held.seq, Cause::Returned), NOW, &mut effects);
@@ -324,7 +328,7 @@ fn a_message_comes_back_as_often_as_the_delivery_limit_says() {
     enqueue(&mut state, message("poison"));
     let mut effects = Effects::default();
     for _ in 0..3 {
-        let held = state.lease_head(Holder::Get, NOW, &mut effects).unwrap();
+        let held = state.lease_head(GET, NOW, &mut effects).unwrap();
         state.apply(Command::Return(held.seq, Cause::Returned), NOW, &mut effects);
     }
     assert_eq!(effects.dropped.first().unwrap().reason, DropReason::DeliveryLimit);

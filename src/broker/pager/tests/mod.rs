@@ -116,6 +116,7 @@ impl Outlet for Consumer {
     }
     fn wake(&self) {}
     fn cancelled(&self) {}
+    fn expired(&self, _: u64) {}
 }
 
 fn consume(world: &World, queue: &Arc<Queue>, no_ack: bool) -> (Arc<Consumer>, crate::queue::ConsumerId) {
@@ -127,7 +128,8 @@ fn consume(world: &World, queue: &Arc<Queue>, no_ack: bool) -> (Arc<Consumer>, c
         tag: lepus_protocol::ShortString::default(),
         arguments: FieldTable::new(),
     });
-    let subscription = Subscription { outlet, origin, no_ack, exclusive: false, priority: 0, prefetch: None };
+    let (exclusive, priority, prefetch, lease_ms) = (false, 0, None, None);
+    let subscription = Subscription { outlet, origin, no_ack, exclusive, priority, prefetch, lease_ms };
     let now = world.broker.clock.now();
     let id = queue.subscribe(subscription, now).unwrap();
     queue.resume(id, now);

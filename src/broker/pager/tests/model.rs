@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::queue::{Holder, LeaseRef, Settlement};
+use crate::queue::{LeaseRef, Settlement};
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -75,7 +75,7 @@ impl Side {
                     Got::Cold => assert!(self.world.pager.read_head(&self.queue, now).unwrap()),
                     Got::Message(got) => {
                         if !no_ack {
-                            self.leases.push(LeaseRef { seq: got.seq, holder: Holder::Get });
+                            self.leases.push(LeaseRef { seq: got.seq, holder: got.holder });
                         }
                         break format!("{:?} {} {}", got.message, got.redelivered, got.remaining);
                     }
