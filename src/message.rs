@@ -9,9 +9,9 @@
 //! The same octets serve every queue that the message reaches, every delivery, and a log: properties and
 //! body go out as they came in. Numbers are little-endian; nothing but this file knows the layout.
 
+use std::cell::Cell;
 use std::fmt;
-
-use bytes::Bytes;
+use std::sync::Arc;
 
 use crate::clock::Timestamp;
 
@@ -61,9 +61,24 @@ pub struct Retried {
     pub expires: Option<Timestamp>,
 }
 
+/// Up to this many octets a message is copied into a piece of memory of its size, together with its count of clones:
+/// one allocation instead of two. Above it the copy costs more than the allocation.
+const COPIED_MAX: usize = 16 * 1024;
+
+thread_local! {
+    /// Where the messages of this thread are put together.
+    static WORKBENCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
 /// A complete message; clones share the memory.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Message(Bytes);
+#[derive(Clone)]
+pub struct Message(Image);
+
+#[derive(Clone)]
+enum Image {
+    Copied(Arc<[u8]>),
+    Large(Arc<Vec<u8>>),
+}
 
 impl Message {
     /// A message whose body is at hand.
@@ -75,12 +90,23 @@ impl Message {
 
     /// A message from its octets, as [`Self::image`] gave them.
     pub fn from_image(image: &[u8]) -> Self {
-        Self(Bytes::copy_from_slice(image))
+        if image.len() > COPIED_MAX {
+            Self::of(image.to_vec())
+        } else {
+            Self(Image::Copied(Arc::from(image)))
+        }
+    }
+
+    fn of(image: Vec<u8>) -> Self {
+        if image.len() > COPIED_MAX { Self(Image::Large(Arc::new(image))) } else { Self::from_image(&image) }
     }
 
     /// All its octets, to be kept.
     pub fn image(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Image::Copied(image) => image,
+            Image::Large(image) => image,
+        }
     }
 
     /// The exchange it was published to.
@@ -101,7 +127,7 @@ impl Message {
     /// The body.
     pub fn body(&self) -> &[u8] {
         let start = self.head_len() + self.exchange_len() + self.routing_key_len() + self.properties_len();
-        self.0.get(start..).unwrap_or_default()
+        self.image().get(start..).unwrap_or_default()
     }
 
     /// Whether the publisher asked for it to survive a restart.
@@ -140,7 +166,8 @@ impl Message {
         if self.octet(0) & FLAG_RETRIED == 0 {
             return None;
         }
-        let deliveries = self.0.get(FIXED_LEN..FIXED_LEN + 4)?.try_into().ok().map(u32::from_le_bytes)?;
+        let deliveries =
+            self.image().get(FIXED_LEN..FIXED_LEN + 4)?.try_into().ok().map(u32::from_le_bytes)?;
         let expires = self.number(FIXED_LEN + 4)?;
         Some(Retried { deliveries, expires: (expires > 0).then(|| Timestamp::from_millis(expires)) })
     }
@@ -148,28 +175,28 @@ impl Message {
     /// The same message with what it has gone through.
     #[must_use]
     pub fn with_retried(&self, retried: Retried) -> Self {
-        let rest = self.0.get(self.head_len()..).unwrap_or_default();
+        let rest = self.image().get(self.head_len()..).unwrap_or_default();
         let mut image = Vec::with_capacity(FIXED_LEN + RETRIED_LEN + rest.len());
         image.push(self.octet(0) & !FLAG_DELAYED | FLAG_RETRIED);
-        image.extend_from_slice(self.0.get(1..FIXED_LEN).unwrap_or_default());
+        image.extend_from_slice(self.image().get(1..FIXED_LEN).unwrap_or_default());
         image.extend_from_slice(&retried.deliveries.to_le_bytes());
         let expires = retried.expires.map_or(0, |expires| expires.as_millis().max(1));
         image.extend_from_slice(&expires.to_le_bytes());
         image.extend_from_slice(rest);
-        Self(Bytes::from(image))
+        Self::of(image)
     }
 
     /// Octets of memory that the message holds, whatever the number of queues it is in.
     pub fn memory_len(&self) -> usize {
-        self.0.len()
+        self.image().len()
     }
 
     fn part(&self, start: usize, len: usize) -> &[u8] {
-        self.0.get(start..start + len).unwrap_or_default()
+        self.image().get(start..start + len).unwrap_or_default()
     }
 
     fn number(&self, at: usize) -> Option<u64> {
-        self.0.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes)
+        self.image().get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes)
     }
 
     fn head_len(&self) -> usize {
@@ -179,7 +206,7 @@ impl Message {
     }
 
     fn octet(&self, at: usize) -> u8 {
-        self.0.get(at).copied().unwrap_or_default()
+        self.image().get(at).copied().unwrap_or_default()
     }
 
     fn exchange_len(&self) -> usize {
@@ -191,10 +218,18 @@ impl Message {
     }
 
     fn properties_len(&self) -> usize {
-        let raw = self.0.get(4..8).and_then(|raw| raw.try_into().ok()).unwrap_or_default();
+        let raw = self.image().get(4..8).and_then(|raw| raw.try_into().ok()).unwrap_or_default();
         u32::from_le_bytes(raw) as usize
     }
 }
+
+impl PartialEq for Message {
+    fn eq(&self, other: &Self) -> bool {
+        self.image() == other.image()
+    }
+}
+
+impl Eq for Message {}
 
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -221,7 +256,9 @@ impl MessageBuilder {
             + envelope.exchange.len()
             + envelope.routing_key.len()
             + envelope.properties.len();
-        let mut image = Vec::with_capacity(head + body_len.min(RESERVE_MAX));
+        let mut image = WORKBENCH.take();
+        image.clear();
+        image.reserve_exact(head + body_len.min(RESERVE_MAX));
         let flags = if envelope.persistent { FLAG_PERSISTENT } else { 0 }
             | if envelope.ttl_ms.is_some() { FLAG_TTL } else { 0 }
             | if envelope.dead_letter { FLAG_DEAD_LETTER } else { 0 }
@@ -249,7 +286,14 @@ impl MessageBuilder {
 
     /// The complete message.
     pub fn finish(self) -> Message {
-        Message(Bytes::from(self.image))
+        if self.image.len() > COPIED_MAX {
+            return Message(Image::Large(Arc::new(self.image)));
+        }
+        let image = Arc::from(self.image.as_slice());
+        if self.image.capacity() <= COPIED_MAX {
+            WORKBENCH.set(self.image);
+        }
+        Message(Image::Copied(image))
     }
 }
 
@@ -333,5 +377,13 @@ mod tests {
     fn an_announced_body_reserves_little() {
         let builder = MessageBuilder::new(&Envelope::default(), 1 << 40);
         assert!(builder.image.capacity() <= 2 * RESERVE_MAX);
+    }
+
+    #[test]
+    fn what_is_put_together_next_holds_nothing_of_what_came_before() {
+        for len in [COPIED_MAX + 1, 100, 10, 0] {
+            let body = vec![7; len];
+            assert_eq!(Message::new(&Envelope::default(), &body).body(), body);
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use lepus_protocol::{FieldTable, FieldValue};
 use parking_lot::{Mutex, RwLock};
@@ -18,6 +19,9 @@ use crate::queue::Queue;
 
 /// The argument that names an exchange for messages that this one cannot route (RabbitMQ).
 pub const ALTERNATE_EXCHANGE: &str = "alternate-exchange";
+
+/// The revision of an exchange that is deleted.
+const ENDED: u64 = u64::MAX;
 
 /// How an exchange was declared (§1.6.2.1).
 #[derive(Clone, Debug)]
@@ -46,8 +50,10 @@ pub struct Exchange {
     effective: RwLock<Effective>,
     /// Messages published to it and passed on by it to queues.
     pub tally: SharedTally,
-    /// Its bindings. Written under the topology's lock only.
+    /// Its bindings. Changed by [`Self::rewire`] under the topology's lock only.
     pub(super) router: RwLock<Router<Destination>>,
+    /// Counts the changes of its bindings; [`ENDED`] once it is deleted.
+    revision: AtomicU64,
     /// The last messages, where the type keeps them. Locked before the bindings.
     pub(super) history: Option<Mutex<History>>,
     /// What it has seen, where the type lets nothing through twice.
@@ -69,7 +75,8 @@ impl Exchange {
             .then(|| Mutex::new(History::new(&options.arguments, Arc::clone(memories))));
         let seen = (routes_as == ExchangeType::MessageDeduplication)
             .then(|| Mutex::new(Seen::new(&options.arguments, Arc::clone(memories))));
-        Arc::new(Self { id, name, options, effective, tally: SharedTally::default(), router, history, seen })
+        let (tally, revision) = (SharedTally::default(), AtomicU64::default());
+        Arc::new(Self { id, name, options, effective, tally, router, revision, history, seen })
     }
 }
 
@@ -87,6 +94,25 @@ impl Exchange {
     /// Other policies hold from now on.
     pub(super) fn apply(&self, applied: Applied) {
         *self.effective.write() = Effective::new(&self.options, applied);
+    }
+
+    /// Changes its bindings.
+    pub(super) fn rewire<R>(&self, change: impl FnOnce(&mut Router<Destination>) -> R) -> R {
+        let mut router = self.router.write();
+        let result = change(&mut router);
+        self.revision.fetch_add(1, Ordering::Release);
+        result
+    }
+
+    /// A number that moves with its bindings: what was found out before is to be found out again then. `None` once it
+    /// is deleted.
+    pub(super) fn revision(&self) -> Option<u64> {
+        Some(self.revision.load(Ordering::Acquire)).filter(|&revision| revision != ENDED)
+    }
+
+    /// It is deleted: nothing that was found out holds from here on.
+    pub(super) fn end(&self) {
+        self.revision.store(ENDED, Ordering::Release);
     }
 
     /// Its bindings, in no particular order.

@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 use tokio::sync::Notify;
 
 use crate::id::EntityId;
@@ -30,11 +31,14 @@ use crate::queue::{Departed, Lane, Placement, Seq};
 
 pub use crate::storage::{Durability, LogPosition};
 
+/// Places of one message: mostly it reaches one queue.
+pub type Placements = SmallVec<[Placement; 1]>;
+
 /// Something that must survive a restart.
 #[derive(Clone, Debug)]
 pub enum Record {
     /// A message was placed in queues; one body however many.
-    Publish(Vec<Placement>, Message),
+    Publish(Placements, Message),
     /// Messages have left a queue.
     Gone(EntityId, Vec<Departed>),
     /// Messages of a queue's level up to this one may have been given to a consumer.
@@ -155,9 +159,21 @@ impl Journal {
 
     /// Records something: with this thread's batch, or by itself.
     pub fn record(&self, record: Record) {
+        self.record_all(std::iter::once(record));
+    }
+
+    /// Records things that happened in this order: with this thread's batch, or by themselves.
+    pub fn record_all(&self, records: impl Iterator<Item = Record>) {
         let Some(log) = &self.log else { return };
-        if let Some(record) = in_batch(record, |batch| &mut batch.records) {
-            self.append(log, &[record], false);
+        let alone = BATCH.with_borrow_mut(|batch| match batch {
+            Some(batch) => {
+                batch.records.extend(records);
+                Vec::new()
+            }
+            None => records.collect::<Vec<_>>(),
+        });
+        if !alone.is_empty() {
+            self.append(log, &alone, false);
         }
     }
 

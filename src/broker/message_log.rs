@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Weak};
 
+use smallvec::SmallVec;
+
 use super::alarm::{Alarms, DiskCause};
 use super::journal::{Durability, Journal, MessageLog, Record};
 use super::lane::lane;
@@ -19,7 +21,7 @@ pub(super) struct StoreLog {
 
 /// A record whose lists are in the engine's terms.
 enum Prepared<'r> {
-    Publish(Vec<Placement>, &'r Message),
+    Publish(SmallVec<[Placement; 1]>, &'r Message),
     Ack(QueueId, Vec<SeqRun>),
     Delivered(QueueId, storage::Seq),
     QueueDelete(QueueId),

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::exchange::Exchange;
-use super::journal::Record;
+use super::journal::{Placements, Record};
+use super::known_route::{KnownRoute, Standing};
 use super::route::{Passage, Routes, route};
 use super::session::Session;
 use super::vhost::Vhost;
@@ -13,7 +14,7 @@ use crate::exception::ChannelException;
 use crate::message::Message;
 use crate::metadata::Position;
 use crate::name::Name;
-use crate::queue::{Enqueued, Placement, Queue};
+use crate::queue::{Enqueued, Queue};
 
 impl Session {
     /// The exchange that a publisher names, if it may publish there. `clearance` is what was found out for the publish
@@ -26,9 +27,10 @@ impl Session {
         name: &Name,
         clearance: &mut Clearance,
     ) -> Result<Arc<Exchange>, ChannelException> {
-        if !clearance.holds(name, self.generation()) {
-            *clearance = self.clear(name)?;
+        if let Some(exchange) = clearance.holds(name, self.generation()) {
+            return Ok(Arc::clone(exchange));
         }
+        *clearance = self.clear(name)?;
         let exchange = self.existing_exchange(name)?;
         if exchange.options.internal {
             return Err(ChannelException::access_refused(format_args!(
@@ -36,6 +38,7 @@ impl Session {
                 self.exchange_text(name)
             )));
         }
+        clearance.exchange = Standing::of(&exchange);
         Ok(exchange)
     }
 
@@ -45,7 +48,7 @@ impl Session {
         let generation = self.generation();
         self.check_exchange(Access::Write, exchange)?;
         let topics = self.topic_grant(exchange);
-        Ok(Clearance { exchange: Some(exchange.clone()), generation, topics })
+        Ok(Clearance { exchange: None, generation, topics })
     }
 
     /// Checks the keys of a message for an exchange that `clearance` is for.
@@ -72,6 +75,48 @@ impl Session {
         routes: &mut Routes,
     ) -> Passage {
         route(&self.vhost, exchange, message, extra_keys, now, routes)
+    }
+
+    /// As [`Self::route`]; what was found is in `known` afterwards, if it holds for the next message with that key too.
+    pub fn route_and_remember(
+        &self,
+        exchange: &Arc<Exchange>,
+        message: &Message,
+        extra_keys: &[Vec<u8>],
+        now: Timestamp,
+        (routes, known): (&mut Routes, &mut KnownRoute),
+    ) -> Passage {
+        // Asked before the bindings are looked at: a change meanwhile makes what is found look old, not new.
+        let standing = Standing::of(exchange);
+        let passage = self.route(exchange, message, extra_keys, now, routes);
+        if passage.is_plain() && extra_keys.is_empty() && !routes.is_empty() {
+            known.remember(standing, message.routing_key(), routes);
+        }
+        passage
+    }
+
+    /// Gives messages to each of these queues; what is to be kept goes to the log once. RabbitMQ: a message is refused
+    /// if any queue refuses it, though others keep their copy. Calls `each` with the answers, in order.
+    pub fn enqueue_all(
+        &self,
+        queues: &[Arc<Queue>],
+        messages: &[Message],
+        now: Timestamp,
+        mut each: impl FnMut(Accepted),
+    ) {
+        let mut all = GivenAll::default();
+        for queue in queues {
+            queue.publish_all(messages, now, &mut |at, enqueued| all.note(at, enqueued));
+            if !all.placements.is_empty() && queue.definition.get().is_some() {
+                self.answer_after_definition(queue);
+            }
+        }
+        let placed =
+            all.placements.into_iter().zip(messages).filter(|(placements, _)| !placements.is_empty());
+        let records = placed.map(|(placements, message)| Record::Publish(placements, message.clone()));
+        self.vhost.journal().record_all(records);
+        let mut refused = all.refused.into_iter().peekable();
+        (0..messages.len()).for_each(|at| each(Accepted(refused.next_if_eq(&at).is_none())));
     }
 
     /// Gives the message to each queue; what is to be kept goes to the log once. RabbitMQ: refused if any queue
@@ -105,8 +150,8 @@ impl Vhost {
 /// exchange as before costs a comparison.
 #[derive(Debug, Default)]
 pub struct Clearance {
-    /// The exchange; `None`: nothing has been found out.
-    exchange: Option<Name>,
+    /// The exchange, if it was there.
+    exchange: Option<Standing>,
     /// What the accounts were when it was found out.
     generation: u64,
     /// Which keys are permitted, if not all are.
@@ -114,8 +159,10 @@ pub struct Clearance {
 }
 
 impl Clearance {
-    fn holds(&self, exchange: &Name, generation: u64) -> bool {
-        self.generation == generation && self.exchange.as_ref() == Some(exchange)
+    /// The exchange, if all that was found out still holds.
+    fn holds(&self, exchange: &Name, generation: u64) -> Option<&Arc<Exchange>> {
+        let standing = self.exchange.as_ref().filter(|_| self.generation == generation)?;
+        standing.holds().filter(|known| known.name == *exchange)
     }
 }
 
@@ -123,13 +170,43 @@ impl Clearance {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Accepted(pub bool);
 
+/// What became of messages at queues, by their number.
+#[derive(Debug, Default)]
+struct GivenAll {
+    /// The places that are to be logged; empty at the end for those that have none.
+    placements: Vec<Placements>,
+    /// Messages that a queue refused, in order.
+    refused: Vec<usize>,
+}
+
+impl GivenAll {
+    fn note(&mut self, at: usize, enqueued: Enqueued) {
+        match enqueued {
+            Enqueued::Accepted(None) => {}
+            Enqueued::Accepted(Some(placement)) => {
+                if self.placements.len() <= at {
+                    self.placements.resize_with(at + 1, Placements::new);
+                }
+                if let Some(placements) = self.placements.get_mut(at) {
+                    placements.push(placement);
+                }
+            }
+            Enqueued::Refused => {
+                if let Err(place) = self.refused.binary_search(&at) {
+                    self.refused.insert(place, at);
+                }
+            }
+        }
+    }
+}
+
 /// What became of a message at its queues.
 #[derive(Debug, Default)]
 pub(super) struct Given {
     /// A queue refused it.
     pub(super) refused: bool,
     /// The places that are to be logged.
-    pub(super) placements: Vec<Placement>,
+    pub(super) placements: Placements,
     /// Queues among them whose definition was not on disk when they were last looked at.
     pub(super) awaited: Vec<Arc<Queue>>,
 }

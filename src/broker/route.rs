@@ -63,6 +63,8 @@ struct Walk<'a> {
 /// What exchanges on the way remember of a message.
 #[derive(Debug, Default)]
 pub struct Passage {
+    /// It went by its key and the bindings of one exchange, and by nothing else.
+    plain: bool,
     duplicate: bool,
     sightings: Vec<(Arc<Exchange>, Fingerprint)>,
 }
@@ -71,6 +73,11 @@ impl Passage {
     /// Whether an exchange held it back, having seen its like: it is done with then, not unroutable.
     pub fn is_duplicate(&self) -> bool {
         self.duplicate
+    }
+
+    /// Whether a message with the same key takes the same way as long as the bindings of the exchange are the same.
+    pub(super) fn is_plain(&self) -> bool {
+        self.plain
     }
 
     /// The message was not kept after all: its publisher may send it again, and that is no duplicate.
@@ -111,9 +118,10 @@ pub fn route(
         exchanges: Vec::new(),
         seen: HashSet::default(),
         now,
-        passage: Passage::default(),
+        passage: Passage { plain: exchange.options.kind.routes_by_key(), ..Passage::default() },
     };
     walk.visit(exchange, routes);
+    walk.passage.plain &= walk.exchanges.is_empty();
     while let Some(exchange) = walk.exchanges.pop() {
         walk.visit(&exchange, routes);
     }

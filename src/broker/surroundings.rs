@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 
 use super::alarm::Alarms;
 use super::dead_letter;
-use super::journal::{Journal, Record};
+use super::journal::{Journal, Placements, Record};
 use super::pager::Pager;
 use super::timers::Timers;
 use super::vhost::Vhost;
@@ -38,7 +38,7 @@ impl Host for Surroundings {
             }
             for Moved { level, seq, expires, message } in placed {
                 let placement = Placement { queue: queue.id, level, seq, expires };
-                self.journal.record(Record::Publish(vec![placement], message));
+                self.journal.record(Record::Publish(Placements::from_buf([placement]), message));
             }
             self.left(queue, Vec::new(), left, Timestamp::default());
         };

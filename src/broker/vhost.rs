@@ -266,7 +266,7 @@ impl Vhost {
         let definition = self.binding_definition(source, &binding);
         topology.remember_source(&binding.destination, source);
         let history = source.history.as_ref().map(Mutex::lock);
-        let is_new = source.router.write().bind(binding)?;
+        let is_new = source.rewire(|router| router.bind(binding))?;
         if !is_new {
             return Ok(Vec::new());
         }
@@ -283,7 +283,7 @@ impl Vhost {
         binding: Binding<Destination>,
     ) -> Result<(), BindError> {
         self.topology().remember_source(&binding.destination, source);
-        source.router.write().bind(binding).map(drop)
+        source.rewire(|router| router.bind(binding)).map(drop)
     }
 
     /// Removes a binding, if there is one; an exchange that lives for its bindings may go with it.
@@ -293,7 +293,8 @@ impl Vhost {
         source: &Arc<Exchange>,
         binding: &Binding<Destination>,
     ) {
-        let removed = source.router.write().unbind(&binding.key, &binding.arguments, &binding.destination);
+        let Binding { key, arguments, destination } = binding;
+        let removed = source.rewire(|router| router.unbind(key, arguments, destination));
         if !removed {
             return;
         }
@@ -390,7 +391,8 @@ impl Vhost {
     }
 
     fn remove_bindings_from(&self, topology: &mut Topology, exchange: &Arc<Exchange>) {
-        let router = std::mem::replace(&mut *exchange.router.write(), exchange.empty_router());
+        let router = exchange.rewire(|router| std::mem::replace(router, exchange.empty_router()));
+        exchange.end();
         for binding in router.bindings() {
             topology.forget_source(&binding.destination, exchange);
             if let Some(definition) = self.binding_definition(exchange, binding) {
@@ -410,13 +412,14 @@ impl Vhost {
 
     /// Removes all bindings from `source` to `destination`. Returns whether there were any.
     fn unbind(&self, topology: &mut Topology, source: &Exchange, destination: &Destination) -> bool {
-        let mut router = source.router.write();
-        for binding in router.bindings_to(destination) {
-            if let Some(definition) = self.binding_definition(source, binding) {
-                self.record(topology, Change::DeleteBinding(self.name.clone(), definition));
+        source.rewire(|router| {
+            for binding in router.bindings_to(destination) {
+                if let Some(definition) = self.binding_definition(source, binding) {
+                    self.record(topology, Change::DeleteBinding(self.name.clone(), definition));
+                }
             }
-        }
-        router.remove_destination(destination) > 0
+            router.remove_destination(destination) > 0
+        })
     }
 
     /// §1.6.2.1 auto-delete: the exchange goes when the last binding from it has gone.

@@ -18,6 +18,7 @@ mod deliveries;
 mod entities;
 mod held;
 mod publish;
+mod run;
 mod settle;
 mod tap;
 mod tx;
@@ -33,7 +34,7 @@ use tokio::sync::Notify;
 use tracing::{Span, info_span};
 
 use crate::broker::connections::ConnectionEntry;
-use crate::broker::{ChannelSeat, Clearance, LogPosition, Routes, Session};
+use crate::broker::{ChannelSeat, Clearance, KnownRoute, LogPosition, Routes, Session};
 use crate::clock::{Clock, Timestamp};
 use crate::config::ConnectionLimits;
 use crate::exception::{ChannelException, ConnectionException, Exception};
@@ -44,10 +45,11 @@ use crate::queue::Settlement;
 
 pub use held::Holdings;
 
-use confirms::Confirms;
+use confirms::{Confirms, Outcome};
 use consume::ReplyTo;
 use content::Content;
 use deliveries::Deliveries;
+use run::Run;
 use tap::Tap;
 use tx::Tx;
 use watch::{ExchangeRun, Watch};
@@ -91,6 +93,9 @@ pub struct Channel {
     /// That the user may publish to it.
     clearance: Clearance,
     reply_to: Option<ReplyTo>,
+    /// Where the publish before went.
+    known: KnownRoute,
+    run: Run,
     /// Kept between publishes for its memory; empty otherwise.
     routes: Routes,
     /// Counted in this batch.
@@ -115,6 +120,15 @@ enum Mode {
     Tx(Tx),
 }
 
+impl Mode {
+    /// Notes what became of the next publish, where publishers are told.
+    fn confirm(&self, outcome: Outcome) {
+        if let Self::Confirm(confirms) = self {
+            confirms.record(outcome);
+        }
+    }
+}
+
 impl Channel {
     /// Opens channel `id`, which has a place among those of its user.
     pub fn new(id: ChannelId, context: Arc<Context>, seat: ChannelSeat) -> Self {
@@ -134,6 +148,8 @@ impl Channel {
             last_exchange: None,
             clearance: Clearance::default(),
             reply_to: None,
+            known: KnownRoute::default(),
+            run: Run::default(),
             routes: Routes::new(),
             tally: MessageTally::default(),
             sizes: SizeTally::default(),
@@ -150,6 +166,9 @@ impl Channel {
     /// What closes the channel or the connection.
     pub fn on_method(&mut self, method: Method<'_>, now: Timestamp) -> Result<(), Exception> {
         self.content.check_method()?;
+        if !matches!(method, Method::Basic(basic::Method::Publish(_) | basic::Method::Ack(_))) {
+            self.finish_run(now);
+        }
         // The busy class logs nothing: it is spared the span.
         let span = (!matches!(method, Method::Basic(_))).then(|| self.span.clone());
         let _entered = span.as_ref().map(Span::enter);
@@ -272,6 +291,7 @@ impl Channel {
     /// durable up to there.
     pub fn flush(&mut self, logged: Option<LogPosition>, now: Timestamp) {
         self.fold_tally(now);
+        self.release_run();
         let Mode::Confirm(confirms) = &self.mode else { return };
         if !confirms.seal(logged) {
             return;
@@ -285,6 +305,7 @@ impl Channel {
 
     /// Takes no more deliveries: consumers are cancelled. What they hold is still theirs.
     pub fn stop(&mut self, now: Timestamp) {
+        self.finish_run(now);
         for consumer in self.deliveries.close() {
             if let Some((queue, id)) = consumer.subscription() {
                 self.context.session.cancel(&queue, id, now);

@@ -124,11 +124,23 @@ impl Channel {
         if let Mode::Tx(tx) = &mut self.mode {
             return Ok(tx.publish(publication, message)?);
         }
-        let outcome = self.give_to_queues(&publication, &message, now);
-        if let Mode::Confirm(confirms) = &self.mode {
-            confirms.record(outcome);
+        if self.may_join(&publication, &message) {
+            self.count_publish(&publication.exchange, message.body().len());
+            self.count_routes(self.known.queues().len() as u64, false);
+            self.join_publish(message, now);
+            return Ok(());
         }
+        self.finish_run(now);
+        let outcome = self.give_to_queues(&publication, &message, now);
+        self.mode.confirm(outcome);
         Ok(())
+    }
+
+    /// Whether it goes where the publish before went, and is seen by nobody on the way.
+    fn may_join(&self, publication: &Publication, message: &Message) -> bool {
+        publication.extra_keys.is_empty()
+            && self.known.holds(&publication.exchange, message.routing_key())
+            && !self.tap.is_open()
     }
 
     /// Routes the message and gives it to its queues, or back to its publisher.
@@ -141,8 +153,9 @@ impl Channel {
         let mut routes = std::mem::take(&mut self.routes);
         self.count_publish(&publication.exchange, message.body().len());
         let session = &self.context.session;
-        let passage =
-            session.route(&publication.exchange, message, &publication.extra_keys, now, &mut routes);
+        let Publication { exchange, extra_keys, .. } = publication;
+        let found = (&mut routes, &mut self.known);
+        let passage = session.route_and_remember(exchange, message, extra_keys, now, found);
         let mandatory = publication.mandatory && !passage.is_duplicate();
         self.count_routes(routes.len() as u64, mandatory);
         if self.tap.is_open() {

@@ -60,12 +60,17 @@ impl Channel {
             return Ok(tx.settle(how, taken.map_err(|_| unknown(tag))?)?);
         }
         if multiple {
+            self.finish_run(now);
             let taken = self.deliveries.take_through(tag).map_err(|_| unknown(tag))?;
             self.count_settled(how, taken.len());
             self.settle_all(taken, how, now);
         } else {
             let taken = self.deliveries.take(tag).map_err(|UnknownTag| unknown(tag))?;
             self.count_settled(how, 1);
+            if how == Settlement::Ack {
+                self.join_ack(taken, now);
+                return Ok(());
+            }
             self.context.session.settle(&taken.queue, &[taken.lease], how, now);
             self.resume_consumers();
         }

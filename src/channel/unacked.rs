@@ -60,8 +60,13 @@ impl UnackedDeliveries {
 
     /// Takes out the delivery of this tag.
     pub(super) fn take(&mut self, tag: DeliveryTag) -> Result<Unacked, UnknownTag> {
-        let at = self.slots.binary_search_by_key(&tag, |(tag, _)| *tag).map_err(|_| UnknownTag)?;
-        let taken = self.slots.get_mut(at).and_then(|(_, slot)| slot.take()).ok_or(UnknownTag)?;
+        let taken = if self.slots.front().is_some_and(|(oldest, _)| *oldest == tag) {
+            self.slots.pop_front().and_then(|(_, slot)| slot)
+        } else {
+            let at = self.slots.binary_search_by_key(&tag, |(tag, _)| *tag).map_err(|_| UnknownTag)?;
+            self.slots.get_mut(at).and_then(|(_, slot)| slot.take())
+        };
+        let taken = taken.ok_or(UnknownTag)?;
         self.live -= 1;
         self.consumed -= taken.is_consumed();
         self.close_gaps();

@@ -23,6 +23,12 @@ impl Connection {
         consumed: &mut usize,
         now: Timestamp,
     ) -> Result<Outcome, Failure> {
+        let outcome = self.on_frames(octets, consumed, now);
+        self.finish_run(now);
+        outcome
+    }
+
+    fn on_frames(&mut self, octets: &[u8], consumed: &mut usize, now: Timestamp) -> Result<Outcome, Failure> {
         loop {
             let rest = octets.get(*consumed..).unwrap_or_default();
             let decoded = decode(rest, self.tuning.frame_max);
@@ -96,6 +102,7 @@ impl Connection {
         payload: &[u8],
         now: Timestamp,
     ) -> Result<Outcome, Failure> {
+        self.finish_run_of_others(id, now);
         let method = Method::parse(payload).map_err(malformed_method)?;
         let (class_id, method_id) = (method.class_id(), method.method_id());
         if let Method::Channel(method) = &method
@@ -116,6 +123,7 @@ impl Connection {
             Some(Slot::Open(channel)) => {
                 let blamed = if channel.awaits_content() { PUBLISH } else { (class_id, method_id) };
                 let result = channel.on_method(method, now);
+                self.running = channel.has_run().then_some(id);
                 if matches!(class_id, ClassId::BASIC | ClassId::TX) && self.active.last() != Some(&id) {
                     self.active.push(id);
                 }
@@ -187,6 +195,21 @@ impl Connection {
         self.on_content(id, now, |channel| channel.on_content_header(&header, now))
     }
 
+    /// What channels have gathered goes to its queues before another channel does anything.
+    fn finish_run_of_others(&mut self, id: ChannelId, now: Timestamp) {
+        if self.running.is_some_and(|running| running != id) {
+            self.finish_run(now);
+        }
+    }
+
+    fn finish_run(&mut self, now: Timestamp) {
+        if let Some(id) = self.running.take()
+            && let Some(Slot::Open(channel)) = self.channels.get_mut(&id)
+        {
+            channel.finish_run(now);
+        }
+    }
+
     /// A frame of content: errors are about the publish that it belongs to.
     fn on_content(
         &mut self,
@@ -194,6 +217,7 @@ impl Connection {
         now: Timestamp,
         content: impl FnOnce(&mut Channel) -> Result<(), Exception>,
     ) -> Result<Outcome, Failure> {
+        self.finish_run_of_others(id, now);
         match self.channels.get_mut(&id) {
             None => {
                 let exception = ConnectionException::new(ReplyCode::CHANNEL_ERROR, "expected 'channel.open'");
@@ -203,6 +227,7 @@ impl Connection {
             Some(Slot::Open(channel)) => {
                 let blamed = if channel.awaits_content() { PUBLISH } else { (ClassId::NONE, MethodId::NONE) };
                 let result = content(channel);
+                self.running = channel.has_run().then_some(id);
                 if self.active.last() != Some(&id) {
                     self.active.push(id);
                 }

@@ -126,6 +126,8 @@ struct Connection {
     channels: HashMap<ChannelId, Slot, RandomState>,
     /// Channels that did something with messages since the last flush.
     active: Vec<ChannelId>,
+    /// The channel that has gathered something that is not given to queues yet.
+    running: Option<ChannelId>,
     /// Whether it ever published: only publishers are blocked by an alarm (RabbitMQ).
     publishes: bool,
     /// The client understands connection.blocked.
@@ -197,6 +199,7 @@ impl Connection {
             tuning: opened.tuning,
             channels: HashMap::default(),
             active: Vec::new(),
+            running: None,
             publishes: false,
             notify_blocked,
         }

@@ -49,6 +49,22 @@ impl ExchangeType {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
+    /// Whether its bindings and a message's routing key alone say where the message goes, and nothing is remembered of
+    /// it.
+    pub const fn routes_by_key(self) -> bool {
+        match self {
+            Self::Direct | Self::Fanout | Self::Topic => true,
+            Self::Headers
+            | Self::ConsistentHash
+            | Self::ModulusHash
+            | Self::Random
+            | Self::LocalRandom
+            | Self::RecentHistory
+            | Self::MessageDeduplication
+            | Self::DelayedMessage => false,
+        }
+    }
+
     /// The name on the wire and in definitions.
     pub const fn name(self) -> &'static str {
         match self {

@@ -5,6 +5,7 @@
 //! dead-lettering, is done once the lock is dropped, through values that the queue was given ([`outlet`]).
 
 pub mod arguments;
+mod arrival;
 pub mod consumers;
 pub mod definition;
 mod delayed;
@@ -24,13 +25,12 @@ mod tenure;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
 use crate::clock::Timestamp;
 use crate::id::{ConnectionId, EntityId};
-use crate::message::Message;
 use crate::metrics::MessageTally;
 use crate::name::Name;
 
@@ -80,6 +80,8 @@ pub struct Queue {
     host: Arc<dyn Host>,
     inner: Mutex<Inner>,
     is_paging_out: AtomicBool,
+    /// What [`Inner::deleted`] is, to be looked at without the lock.
+    is_deleted: AtomicBool,
 }
 
 struct Inner {
@@ -165,36 +167,10 @@ impl Queue {
             host,
             inner: Mutex::new(inner),
             is_paging_out: AtomicBool::new(false),
+            is_deleted: AtomicBool::new(false),
         });
         queue.change(now, |_, _| ());
         queue
-    }
-
-    /// Adds a message and delivers what can be delivered.
-    pub fn publish(self: &Arc<Self>, message: Message, now: Timestamp) -> Enqueued {
-        self.change(now, |inner, after| {
-            if inner.deleted {
-                return Enqueued::Accepted(None);
-            }
-            inner.last_active = now;
-            inner.state.apply(Command::Enqueue(message), now, &mut after.effects);
-            if after.effects.refused {
-                return Enqueued::Refused;
-            }
-            if after.effects.duplicate {
-                // Its like is the queue's responsibility already.
-                return Enqueued::Accepted(None);
-            }
-            inner.tally.publish += 1;
-            self.dispatch(inner, after, now);
-            let placed = after.effects.placed.take();
-            Enqueued::Accepted(placed.map(|(level, seq, expires)| Placement {
-                queue: self.id,
-                level,
-                seq,
-                expires,
-            }))
-        })
     }
 
     /// Ends leases of this queue, all in one way, and delivers what can be delivered.
@@ -303,6 +279,7 @@ impl Queue {
         let (state, consumers) = self.change(now, |inner, _| {
             may_delete(inner.counts())?;
             inner.deleted = true;
+            self.is_deleted.store(true, Ordering::Release);
             // Freed once the lock is dropped: a long backlog takes its time.
             Ok((std::mem::take(&mut inner.state), inner.consumers.remove_all()))
         })?;
@@ -333,6 +310,11 @@ impl Queue {
     /// Somebody declared the queue again: its lease starts anew.
     pub fn touch(&self, now: Timestamp) {
         self.inner.lock().last_used = now;
+    }
+
+    /// Whether it has come to its end. Costs no lock.
+    pub fn is_deleted(&self) -> bool {
+        self.is_deleted.load(Ordering::Acquire)
     }
 
     /// Counts of the moment.

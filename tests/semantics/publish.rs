@@ -320,3 +320,33 @@ async fn deleting_the_queue_confirms_what_was_for_it() {
         peer.expect_confirm(1, round + 1).await;
     }
 }
+
+#[tokio::test]
+async fn a_message_takes_the_way_of_the_one_before_only_while_that_leads_there() {
+    let broker = Broker::start().await;
+    let mut peer = broker.channel().await;
+    let (q, other) = (unique("q"), unique("q"));
+    peer.call(1, declare(&q).flag("exclusive")).await;
+    peer.call(1, declare(&other).flag("exclusive")).await;
+    for body in ["one", "two"] {
+        peer.publish(1, publish("", &q, body)).await;
+    }
+    peer.call(1, delete(&q)).await;
+    peer.publish(1, publish("", &q, "nowhere").flag("mandatory")).await;
+    peer.expect_return(1, 312, "NO_ROUTE").await;
+    peer.call(1, declare(&q).flag("exclusive")).await;
+    peer.publish(1, publish("", &q, "three")).await;
+    peer.expect_get(1, &q, "three").await;
+    // What is bound between two messages gets the second one, and what is unbound does not.
+    peer.call(1, bind(&q, "amq.fanout", "")).await;
+    peer.publish(1, publish("amq.fanout", "", "four")).await;
+    peer.call(1, bind(&other, "amq.fanout", "")).await;
+    peer.publish(1, publish("amq.fanout", "", "five")).await;
+    peer.call(1, unbind(&q, "amq.fanout", "")).await;
+    peer.publish(1, publish("amq.fanout", "", "six")).await;
+    for (queue, body) in [(&q, "four"), (&q, "five"), (&other, "five"), (&other, "six")] {
+        peer.expect_get(1, queue, body).await;
+    }
+    peer.expect_empty(1, &q).await;
+    peer.expect_empty(1, &other).await;
+}
