@@ -12,9 +12,8 @@ use super::vhost::Vhost;
 use crate::auth::Access;
 use crate::clock::Timestamp;
 use crate::exception::ChannelException;
-use crate::id::EntityId;
 use crate::name::Name;
-use crate::queue::{Fetched, Got, Queue};
+use crate::queue::{Fetched, Got, HeadNeed, Queue};
 use crate::storage::StoreError;
 
 /// What reading the next messages of a queue leads to: whether there is reason to look again.
@@ -34,8 +33,8 @@ pub enum Polled {
 /// The read that a session has asked for.
 #[derive(Debug)]
 pub(super) enum Awaited {
-    Asked(EntityId, oneshot::Receiver<HeadRead>),
-    Done(EntityId, HeadRead),
+    Asked(HeadNeed, oneshot::Receiver<HeadRead>),
+    Done(HeadNeed, HeadRead),
 }
 
 impl Session {
@@ -50,6 +49,7 @@ impl Session {
         now: Timestamp,
     ) -> Result<Option<(Arc<Queue>, Fetched)>, ChannelException> {
         let queue = self.queue_to_get(name)?;
+        let _need = queue.need_head();
         loop {
             match queue.get(no_ack, now) {
                 Got::Empty => return Ok(None),
@@ -65,6 +65,7 @@ impl Session {
     /// As for [`Self::get`].
     pub fn poll_get(&self, name: &Name, no_ack: bool, now: Timestamp) -> Result<Polled, ChannelException> {
         let queue = self.queue_to_get(name)?;
+        // It stays needed until the look at the queue.
         let last = self.awaited_head.lock().take();
         match queue.get(no_ack, now) {
             Got::Empty => return Ok(Polled::Empty),
@@ -72,13 +73,14 @@ impl Session {
             Got::Cold => {}
         }
         if let Some(Awaited::Done(of, read)) = last
-            && of == queue.id
+            && of.queue().id == queue.id
         {
             // What was read may have gone to another.
             self.check_read(&queue, read)?;
         }
+        let need = queue.need_head();
         match self.vhost.ask_head(&queue) {
-            Some(read) => *self.awaited_head.lock() = Some(Awaited::Asked(queue.id, read)),
+            Some(read) => *self.awaited_head.lock() = Some(Awaited::Asked(need, read)),
             None => self.check_read(&queue, Ok(false))?,
         }
         Ok(Polled::Awaited)
@@ -92,10 +94,10 @@ impl Session {
     /// Waits until the message has been read that was asked for last, if one was.
     pub async fn head_read(&self) {
         let asked = self.awaited_head.lock().take();
-        let Some(Awaited::Asked(queue, read)) = asked else { return };
+        let Some(Awaited::Asked(need, read)) = asked else { return };
         // Nobody answers if the queue is gone; the next look says so.
         let read = read.await.unwrap_or(Ok(true));
-        *self.awaited_head.lock() = Some(Awaited::Done(queue, read));
+        *self.awaited_head.lock() = Some(Awaited::Done(need, read));
     }
 
     fn queue_to_get(&self, name: &Name) -> Result<Arc<Queue>, ChannelException> {

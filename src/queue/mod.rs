@@ -25,7 +25,7 @@ mod tenure;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -42,7 +42,7 @@ pub use lane::Lane;
 pub use lease::{FetchId, Holder};
 pub use operation::{Enqueued, Fetched, Got, LeaseRef, Placement, Settlement, SubscribeError, Ticked};
 pub use outlet::{Delivery, Host, Offered, Outlet};
-pub use paging::PageWanted;
+pub use paging::{HeadNeed, PageWanted};
 pub use ready::{Departed, Departures, Entry, Head, Home, Seq};
 pub use retry::Cause;
 pub use state::delays::{Moved, Moves, ReadAtStart};
@@ -80,6 +80,8 @@ pub struct Queue {
     host: Arc<dyn Host>,
     inner: Mutex<Inner>,
     is_paging_out: AtomicBool,
+    /// How many wait for its next message to be read: see [`HeadNeed`].
+    heads_needed: AtomicUsize,
     /// What [`Inner::deleted`] is, to be looked at without the lock.
     is_deleted: AtomicBool,
 }
@@ -167,6 +169,7 @@ impl Queue {
             host,
             inner: Mutex::new(inner),
             is_paging_out: AtomicBool::new(false),
+            heads_needed: AtomicUsize::new(0),
             is_deleted: AtomicBool::new(false),
         });
         queue.change(now, |_, _| ());

@@ -26,6 +26,24 @@ pub struct PageWanted {
     pub hungry: bool,
 }
 
+/// Somebody gets the next message, which is read for it: until this is dropped it stays in memory. Without that a small
+/// budget could let it leave again each time before it is taken.
+#[derive(Debug)]
+pub struct HeadNeed(Arc<Queue>);
+
+impl HeadNeed {
+    /// The queue.
+    pub fn queue(&self) -> &Arc<Queue> {
+        &self.0
+    }
+}
+
+impl Drop for HeadNeed {
+    fn drop(&mut self) {
+        self.0.heads_needed.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 impl Queue {
     /// Logged messages of a level that are there at the start, as ascending runs, with the octets of their bodies if
     /// somebody has measured them.
@@ -58,6 +76,12 @@ impl Queue {
         wanted
     }
 
+    /// To be held from before the next message is read until [`Queue::get`] has looked for it.
+    pub fn need_head(self: &Arc<Self>) -> HeadNeed {
+        self.heads_needed.fetch_add(1, Ordering::AcqRel);
+        HeadNeed(Arc::clone(self))
+    }
+
     /// What is to be read for [`Queue::get`] to find the next message.
     pub fn page_of_head(&self, now: Timestamp) -> Option<PageWanted> {
         let inner = self.inner.lock();
@@ -74,11 +98,13 @@ impl Queue {
         })
     }
 
-    /// What may leave the memory in one step; while somebody consumes all but about `kept` octets of each level.
+    /// What may leave the memory in one step; while somebody consumes all but about `kept` octets of each level, and
+    /// not the next message while somebody gets it.
     pub fn page_out_candidates(&self, kept: u64) -> Evictable {
         let inner = self.inner.lock();
         let kept = if inner.consumers.is_empty() { 0 } else { kept };
-        inner.state.evictable(kept)
+        let least = usize::from(self.heads_needed.load(Ordering::Acquire) > 0);
+        inner.state.evictable(kept, least)
     }
 
     /// Lets those of the candidates leave the memory that can be read.

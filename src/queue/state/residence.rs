@@ -171,11 +171,12 @@ impl State {
         Entry { seq, message, level, expires, deliveries, home }
     }
 
-    /// What may leave the memory in one step; all but about the first `kept` octets of each level.
-    pub fn evictable(&self, kept: u64) -> Evictable {
+    /// What may leave the memory in one step; all but about the first `kept` octets of each level, and at least the
+    /// first `least` messages.
+    pub fn evictable(&self, kept: u64, least: usize) -> Evictable {
         let warm = self.ready.len() - self.ready.cold_len() + self.leases.len();
         let keep = (kept * warm as u64).checked_div(self.memory).and_then(|keep| usize::try_from(keep).ok());
-        let keep = keep.unwrap_or_default();
+        let keep = keep.unwrap_or_default().max(least);
         let mut evictable = Evictable { keep, ..Evictable::default() };
         let mut octets = 0;
         let each = &mut |entry: &Entry| match entry.home {

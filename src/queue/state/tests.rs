@@ -209,7 +209,7 @@ fn memory_follows_what_leaves_it_and_comes_back() {
     }
     enqueue(&mut state, message("transient"));
     let before = state.memory();
-    let candidates = state.evictable(0);
+    let candidates = state.evictable(0, 0);
     assert_eq!(candidates.logged, [(LANE, Seq::new(1), Seq::new(2))]);
     assert_eq!(candidates.unstored.len(), 1);
     let evicted =
@@ -230,7 +230,7 @@ fn a_lease_outlives_its_message_in_memory_and_gives_it_back() {
     let mut effects = Effects::default();
     let seqs: Vec<_> =
         (0..3).filter_map(|_| state.lease_head(GET, NOW, &mut effects)).map(|e| e.seq).collect();
-    let candidates = state.evictable(0);
+    let candidates = state.evictable(0, 0);
     assert!(state.evict(&candidates, everywhere()).octets > 0);
     state.apply(Command::Settle(seqs[0]), NOW, &mut effects);
     state.apply(Command::Discard(seqs[1]), NOW, &mut effects);
@@ -262,7 +262,7 @@ fn counts_of_deliveries_take_memory_also_when_their_messages_do_not() {
     assert!(counted > 0);
     state.load(LANE, vec![stored(1, "a")]);
     assert_eq!((state.ready.cold_memory(), head(&state).deliveries), (0, 2));
-    state.evict(&state.evictable(0), everywhere());
+    state.evict(&state.evictable(0, 0), everywhere());
     assert_eq!(state.memory(), counted);
     state.apply(Command::Purge, NOW, &mut effects);
     assert_eq!(state.memory(), 0);
@@ -272,7 +272,7 @@ fn counts_of_deliveries_take_memory_also_when_their_messages_do_not() {
 fn as_many_octets_stay_as_are_to_be_kept() {
     let mut state = State::new(Limits::default(), true);
     (0..100).for_each(|_| drop(enqueue(&mut state, persistent(&"x".repeat(1000)))));
-    let candidates = state.evictable(state.memory() / 4);
+    let candidates = state.evictable(state.memory() / 4, 0);
     state.evict(&candidates, everywhere());
     assert_eq!(state.ready.len() - state.ready.cold_len(), 25);
 }

@@ -196,6 +196,30 @@ fn leases_that_left_the_memory_are_settled_and_returned_like_others() {
 }
 
 #[test]
+fn what_was_read_for_one_who_gets_it_stays_in_memory_until_it_is_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = World::open(dir.path());
+    for (name, envelope) in [("kept", PERSISTENT), ("spilled", TRANSIENT)] {
+        let queue = world.declare(name, FieldTable::new());
+        world.publish(&queue, envelope, "a");
+        world.publish(&queue, envelope, "b");
+        world.work_off();
+        assert_eq!(queue.memory(), 0);
+        let now = world.broker.clock.now();
+        let need = queue.need_head();
+        assert!(world.pager.read_head(&queue, now).unwrap());
+        // The budget is exceeded again: the pager does what it can.
+        world.pager.grew(&queue);
+        world.work_off();
+        assert!(matches!(queue.get(true, now), Got::Message(_)), "{name}: it left the memory again");
+        drop(need);
+        world.pager.grew(&queue);
+        world.work_off();
+        assert_eq!(queue.memory(), 0);
+    }
+}
+
+#[test]
 fn after_a_restart_the_kept_are_there_without_having_been_read() {
     let dir = tempfile::tempdir().unwrap();
     {
