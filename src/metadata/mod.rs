@@ -12,9 +12,9 @@
 //! [`Definitions::is_full`], so that nobody needs to begin to. What may only follow a change
 //! ([`Definitions::record_then`]) is done by the thread, in the order of the changes.
 //!
-//! A transaction is written in one phase, with one fsync: after a crash the file goes by the last one whose checksums
-//! hold. So damage to the last one would look like one that was not finished; once no change has come for a second,
-//! and at the end, an empty one in two phases vouches for it.
+//! A transaction is written in two phases, with two fsyncs. In one phase the file goes, after a crash, by the last one
+//! whose checksums hold: damage to it would look like an end in the middle of it, and what was answered would be gone
+//! without a word.
 
 mod access;
 mod definition;
@@ -48,9 +48,6 @@ use crate::storage::make_urgent;
 
 /// Changes that wait for the disk before those who make more must wait: a flood of declares is held back here.
 const CHANGES_WAITING_MAX: usize = 65_536;
-
-/// How long no change has come when the last one is vouched for.
-const QUIET: Duration = Duration::from_secs(1);
 
 /// How often something was recorded up to some point: larger is later.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -104,14 +101,6 @@ struct Pending {
     then: Vec<Then>,
     position: Position,
     stopping: bool,
-}
-
-/// What is to be done next.
-enum Work {
-    Write(Group),
-    /// No change has come for some time.
-    Vouch,
-    End,
 }
 
 /// What is written as one transaction.
@@ -234,33 +223,14 @@ impl Drop for Definitions {
 
 fn write_changes(mut store: Store, shared: &Shared, announce: &watch::Sender<Position>) {
     make_urgent();
-    let mut is_vouched = true;
-    loop {
-        match shared.next(is_vouched) {
-            Work::Write(Group { changes, then, position }) => {
-                shared.written.notify_all();
-                if !changes.is_empty() {
-                    let Some(written) = shared.persist(store, |store| store.write(&changes)) else { return };
-                    (store, is_vouched) = (written, false);
-                }
-                then.into_iter().for_each(|then| then());
-                announce.send_replace(position);
-            }
-            Work::Vouch => {
-                let Some(written) = shared.persist(store, Store::vouch) else { return };
-                (store, is_vouched) = (written, true);
-            }
-            Work::End if is_vouched => return,
-            Work::End => return vouch_at_the_end(&store),
+    while let Some(Group { changes, then, position }) = shared.next() {
+        shared.written.notify_all();
+        if !changes.is_empty() {
+            let Some(written) = shared.persist(store, &changes) else { return };
+            store = written;
         }
-    }
-}
-
-fn vouch_at_the_end(store: &Store) {
-    match store.vouch() {
-        Err(error) if !is_full(&error) => stop_at_once(&error),
-        Err(error) => tracing::warn!(%error, "nothing vouches for the last change of definitions"),
-        Ok(()) => {}
+        then.into_iter().for_each(|then| then());
+        announce.send_replace(position);
     }
 }
 
@@ -283,9 +253,9 @@ impl Shared {
         }
     }
 
-    /// Writes, as soon as there is room for it. `None` at the end.
-    fn persist(&self, mut store: Store, write: impl Fn(&Store) -> io::Result<()>) -> Option<Store> {
-        while let Err(error) = write(&store) {
+    /// Writes changes, as soon as there is room for them. `None` at the end.
+    fn persist(&self, mut store: Store, changes: &[Change]) -> Option<Store> {
+        while let Err(error) = store.write(changes) {
             if !is_full(&error) {
                 stop_at_once(&error);
             }
@@ -320,21 +290,17 @@ impl Shared {
         }
     }
 
-    /// Waits for changes, and what follows them, and takes them all; or, unless that is done, for a time without any.
-    fn next(&self, is_vouched: bool) -> Work {
+    /// Waits for changes, and what follows them, and takes them all. `None` at the end.
+    fn next(&self) -> Option<Group> {
         let mut pending = self.pending.lock();
         while pending.len() == 0 {
             if pending.stopping {
-                return Work::End;
+                return None;
             }
-            if is_vouched {
-                self.changed.wait(&mut pending);
-            } else if self.changed.wait_for(&mut pending, QUIET).timed_out() && pending.len() == 0 {
-                return Work::Vouch;
-            }
+            self.changed.wait(&mut pending);
         }
         let changes = std::mem::take(&mut pending.changes);
-        Work::Write(Group { changes, then: std::mem::take(&mut pending.then), position: pending.position })
+        Some(Group { changes, then: std::mem::take(&mut pending.then), position: pending.position })
     }
 }
 

@@ -64,15 +64,6 @@ impl Recovered {
     }
 }
 
-/// How a transaction is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phases {
-    /// One fsync. After a crash it counts if its checksums hold: damage looks like an end in the middle of it.
-    One,
-    /// Two. After that it counts in any case: damage is damage.
-    Two,
-}
-
 /// The open file.
 #[derive(Debug)]
 pub(super) struct Store {
@@ -142,7 +133,7 @@ impl Store {
         if self.is_current().map_err(|error| at(&self.path, "cannot be read", error))? {
             return Ok(());
         }
-        let format = self.in_transaction(Phases::Two, |transaction| {
+        let format = self.in_transaction(|transaction| {
             let mut numbers = transaction.open_table(NUMBERS)?;
             let found = numbers.get(FORMAT_KEY)?.map(|format| format.value());
             let format = found.unwrap_or(FORMAT).max(FORMAT);
@@ -174,28 +165,20 @@ impl Store {
 
     /// Writes changes in order, all or none, and waits for the disk.
     pub(super) fn write(&self, changes: &[Change]) -> io::Result<()> {
-        self.in_transaction(Phases::One, |transaction| {
+        self.in_transaction(|transaction| {
             let mut tables = Tables::new(transaction);
             changes.iter().try_for_each(|change| tables.apply(change))
         })
     }
 
-    /// Vouches for all that was written: from here on its damage is known for what it is.
-    pub(super) fn vouch(&self) -> io::Result<()> {
-        self.in_transaction(Phases::Two, |transaction| {
-            transaction.open_table(NUMBERS)?.insert(FORMAT_KEY, FORMAT)?;
-            Ok(())
-        })
-    }
-
     fn in_transaction<T>(
         &self,
-        phases: Phases,
         work: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
     ) -> io::Result<T> {
         let transact = || {
             let mut transaction = self.database.begin_write()?;
-            transaction.set_two_phase_commit(phases == Phases::Two);
+            // In one phase its damage could not be told from an end in the middle of it.
+            transaction.set_two_phase_commit(true);
             let result = work(&transaction)?;
             transaction.commit()?;
             Ok::<_, redb::Error>(result)
