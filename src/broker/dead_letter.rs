@@ -324,7 +324,7 @@ mod tests {
                             runs.iter().map(|run| format!("{} loses {}", queue.get(), run.last.get())),
                         );
                     }
-                    Record::Delivered(..) | Record::QueueDeleted(..) => {}
+                    Record::Delivered(..) | Record::Counted(..) | Record::QueueDeleted(..) => {}
                 }
             }
             LogPosition(told.len() as u64)

@@ -43,6 +43,8 @@ pub enum Record {
     Gone(EntityId, Vec<Departed>),
     /// Messages of a queue's level up to this one may have been given to a consumer.
     Delivered(EntityId, Lane, Seq),
+    /// A message of a queue was given to a consumer so many times.
+    Counted(EntityId, Lane, Seq, u32),
     /// A queue is gone with all its messages; the lanes that it may have had.
     QueueDeleted(EntityId, Vec<Lane>),
 }

@@ -24,6 +24,7 @@ enum Prepared<'r> {
     Publish(SmallVec<[Placement; 1]>, &'r Message),
     Ack(QueueId, Vec<SeqRun>),
     Delivered(QueueId, storage::Seq),
+    Counted(QueueId, storage::Seq, u32),
     QueueDelete(QueueId),
 }
 
@@ -101,6 +102,9 @@ impl<'r> Prepared<'r> {
             Record::Delivered(queue, level, seq) => {
                 out.push(Self::Delivered(lane(*queue, *level), storage::Seq(seq.get())));
             }
+            Record::Counted(queue, level, seq, deliveries) => {
+                out.push(Self::Counted(lane(*queue, *level), storage::Seq(seq.get()), *deliveries));
+            }
             Record::QueueDeleted(queue, lanes) => {
                 out.extend(lanes.iter().map(|of_queue| Self::QueueDelete(lane(*queue, *of_queue))));
             }
@@ -114,6 +118,9 @@ impl<'r> Prepared<'r> {
             }
             Self::Ack(queue, runs) => storage::Record::Ack { queue: *queue, runs },
             Self::Delivered(queue, up_to) => storage::Record::Delivered { queue: *queue, up_to: *up_to },
+            Self::Counted(queue, seq, count) => {
+                storage::Record::DeliveryCount { queue: *queue, seq: *seq, count: *count }
+            }
             Self::QueueDelete(queue) => storage::Record::QueueDelete { queue: *queue },
         }
     }

@@ -30,6 +30,10 @@ impl Host for Surroundings {
         self.journal.record(Record::Delivered(queue.id, level, seq));
     }
 
+    fn counted(&self, queue: &Queue, level: Lane, seq: Seq, deliveries: u32) {
+        self.journal.record(Record::Counted(queue.id, level, seq, deliveries));
+    }
+
     fn moved(&self, queue: &Queue, moves: Moves) {
         let Moves { placed, left } = moves;
         let move_all = || {

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use super::Context;
 use super::consumer::Consumer;
+use super::counted::with_counts;
 use super::unacked::{Unacked, UnackedDeliveries, UnknownTag};
 use crate::broker::connections::Held;
 use crate::id::EntityId;
@@ -125,7 +126,8 @@ impl Deliveries {
             exchange: short(message.exchange()),
             routing_key: short(message.routing_key()),
         };
-        encoder::deliver(frames, self.channel, &method, message.properties(), message.body(), self.frame_max);
+        let properties = with_counts(message.properties(), delivery.returns);
+        encoder::deliver(frames, self.channel, &method, &properties, message.body(), self.frame_max);
     }
 
     /// Sends a message fetched with basic.get (§1.8.3.11).
@@ -145,7 +147,8 @@ impl Deliveries {
         });
         self.outbound.append(|frames| {
             method.encode(self.channel, frames);
-            encoder::content(frames, self.channel, message.properties(), message.body(), self.frame_max);
+            let properties = with_counts(message.properties(), fetched.returns);
+            encoder::content(frames, self.channel, &properties, message.body(), self.frame_max);
         });
         if !no_ack {
             let lease = LeaseRef { seq: fetched.seq, holder: fetched.holder };

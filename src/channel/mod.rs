@@ -14,6 +14,7 @@ mod confirms;
 mod consume;
 mod consumer;
 mod content;
+mod counted;
 mod deliveries;
 mod entities;
 mod held;

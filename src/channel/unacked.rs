@@ -171,6 +171,7 @@ mod tests {
     impl Host for Nobody {
         fn arm(&self, _: &Arc<Queue>, _: Timestamp) {}
         fn delivered(&self, _: &Queue, _: Lane, _: Seq) {}
+        fn counted(&self, _: &Queue, _: Lane, _: Seq, _: u32) {}
         fn left(&self, _: &Queue, _: Vec<Dropped>, _: Departures, _: Timestamp) {}
         fn moved(&self, _: &Queue, _: Moves) {}
         fn fetch(&self, _: &Queue, _: Lane, _: Seq, _: Home) -> Option<Message> {

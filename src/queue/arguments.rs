@@ -137,6 +137,7 @@ impl QueueArguments {
             idle_ms: number(&raw, "x-expires"),
             retry: Retry::of(&raw, &FieldTable::new()),
             deduplicates: raw.get("x-message-deduplication").and_then(FieldValue::as_bool).unwrap_or(false),
+            tells_deliveries: is_quorum(&raw),
         };
         let single_active_consumer =
             raw.get("x-single-active-consumer").and_then(FieldValue::as_bool).unwrap_or(false);

@@ -34,6 +34,8 @@ pub struct Limits {
     pub idle_ms: Option<u64>,
     /// By how much messages that come back are delayed.
     pub retry: Option<Retry>,
+    /// Deliveries tell how often their message came back, over restarts too (RabbitMQ: quorum queues).
+    pub tells_deliveries: bool,
     /// `x-message-deduplication` (RabbitMQ's plugin): no two messages with the same header at a time.
     pub deduplicates: bool,
 }

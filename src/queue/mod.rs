@@ -241,13 +241,15 @@ impl Queue {
             inner.last_active = now;
             inner.state.advance(now, &mut after.effects);
             inner.state.expire_before(now, &mut after.effects);
-            let (seq, redelivered) = match inner.state.head() {
+            let (seq, redelivered, returns) = match inner.state.head() {
                 Head::Empty => {
                     inner.tally.get_empty += 1;
                     return Got::Empty;
                 }
                 Head::Cold => return Got::Cold,
-                Head::Entry(entry) => (entry.seq, entry.deliveries > 0),
+                Head::Entry(entry) => {
+                    (entry.seq, inner.state.is_redelivered(entry), inner.state.told_returns(entry))
+                }
             };
             inner.tally.count_get(no_ack);
             inner.tally.redeliver += u64::from(redelivered);
@@ -256,7 +258,7 @@ impl Queue {
                 return Got::Empty;
             };
             let remaining = inner.state.ready_len();
-            Got::Message(Fetched { message: entry.message, seq, holder, redelivered, remaining })
+            Got::Message(Fetched { message: entry.message, seq, holder, redelivered, returns, remaining })
         })
     }
 
@@ -338,7 +340,8 @@ impl Queue {
                 queue: self,
                 seq: entry.seq,
                 message: &entry.message,
-                redelivered: entry.deliveries > 0,
+                redelivered: inner.state.is_redelivered(entry),
+                returns: inner.state.told_returns(entry),
             };
             let no_ack = subscription.no_ack;
             match subscription.outlet.offer(&delivery) {
@@ -395,6 +398,9 @@ impl Queue {
         }
         for (level, seq) in after.effects.delivered {
             self.host.delivered(self, level, seq);
+        }
+        for (level, seq, deliveries) in after.effects.counted {
+            self.host.counted(self, level, seq, deliveries);
         }
         if !after.effects.dropped.is_empty() || !after.effects.gone.is_empty() {
             self.host.left(self, after.effects.dropped, after.effects.gone, now);

@@ -63,6 +63,8 @@ pub struct Fetched {
     pub holder: Holder,
     /// Whether it was given to a consumer before.
     pub redelivered: bool,
+    /// How often it came back, where the queue tells.
+    pub returns: u32,
     /// Messages still ready.
     pub remaining: usize,
 }

@@ -21,6 +21,8 @@ pub struct Delivery<'a> {
     pub message: &'a Message,
     /// Whether it was given to a consumer before (§1.8.3.9: redelivered).
     pub redelivered: bool,
+    /// How often it came back, where the queue tells (RabbitMQ: `x-delivery-count`); else 0.
+    pub returns: u32,
 }
 
 /// Where a consumer's deliveries go: the channel's side of a subscription.
@@ -49,6 +51,9 @@ pub trait Host: Send + Sync {
 
     /// Logged messages of a level up to `seq` may have been given to a consumer.
     fn delivered(&self, queue: &Queue, level: Lane, seq: Seq);
+
+    /// A logged message was given to a consumer again, for so many times by now.
+    fn counted(&self, queue: &Queue, level: Lane, seq: Seq, deliveries: u32);
 
     /// Logged messages are kept elsewhere than before: the new place and the end of the old one are one change.
     fn moved(&self, queue: &Queue, moves: Moves);

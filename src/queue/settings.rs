@@ -34,6 +34,8 @@ impl Settings {
     /// What `arguments` and policies say together.
     pub fn new(arguments: &QueueArguments, applied: Applied) -> Self {
         let policy = &applied.definition;
+        let delivery_limit = delivery_limit(arguments, policy);
+        let retry = Retry::of(arguments.raw(), policy);
         let limits = Limits {
             message_ttl_ms: smaller(arguments.limits.message_ttl_ms, number(policy, "message-ttl")),
             length_max: smaller(arguments.limits.length_max, number(policy, "max-length")),
@@ -42,8 +44,9 @@ impl Settings {
             overflow: overflow(arguments, policy),
             priority_max: arguments.limits.priority_max,
             deduplicates: arguments.limits.deduplicates,
-            delivery_limit: delivery_limit(arguments, policy),
-            retry: Retry::of(arguments.raw(), policy),
+            delivery_limit,
+            retry,
+            tells_deliveries: arguments.is_quorum() || delivery_limit.is_some() || retry.is_some(),
         };
         let dead_letter = dead_letter(arguments, policy);
         let lease_ms = lease_ms(arguments.lease_ms, number(policy, "consumer-timeout"));

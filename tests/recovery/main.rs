@@ -17,6 +17,7 @@ mod binary;
 mod damage;
 mod definitions;
 mod delays;
+mod delivery_counts;
 mod durability;
 mod faulty;
 mod full_disk;

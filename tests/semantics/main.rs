@@ -19,6 +19,7 @@ mod bindings;
 mod consume;
 mod dead_letters;
 mod delays;
+mod delivery_counts;
 mod errors;
 mod exchange_types;
 mod exchanges;

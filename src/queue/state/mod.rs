@@ -69,6 +69,8 @@ pub struct Effects {
     pub absent: Vec<Absent>,
     /// Logged messages of a level (the first) up to a place (the second) may have been given to a consumer.
     pub delivered: Vec<(Lane, Seq)>,
+    /// Logged messages that were given out again, and how often by now.
+    pub counted: Vec<(Lane, Seq, u32)>,
 }
 
 /// A message that left its queue without being acknowledged.
@@ -241,6 +243,16 @@ impl State {
         self.present.retain(|seq| self.leases.holds(seq));
     }
 
+    /// Whether a message may have been given to a consumer before.
+    pub fn is_redelivered(&self, entry: &Entry) -> bool {
+        entry.deliveries > 0 || entry.seq.get() <= self.uncertain
+    }
+
+    /// What consumers are told of how often a message came back.
+    pub fn told_returns(&self, entry: &Entry) -> u32 {
+        if self.limits.tells_deliveries { entry.deliveries } else { 0 }
+    }
+
     /// The next message to deliver.
     pub fn head(&self) -> Head<'_> {
         self.ready.head()
@@ -255,6 +267,9 @@ impl State {
                 Some((level, seq)) if *level == entry.level => *seq = entry.seq,
                 _ => effects.delivered.push((entry.level, entry.seq)),
             }
+        }
+        if entry.home == Home::Log && entry.deliveries > 1 && self.limits.tells_deliveries {
+            effects.counted.push((entry.level, entry.seq, entry.deliveries));
         }
         self.leases.insert(Lease::new(&entry, holder, now));
         Some(entry)

@@ -167,7 +167,7 @@ impl State {
         let Stored { seq, message, expires, deliveries, home } = stored;
         let is_ready = level.priority().is_some();
         let known = message.retried().map_or(0, |retried| retried.deliveries).max(deliveries);
-        let deliveries = if is_ready { known.max(u32::from(seq.get() <= self.uncertain)) } else { 0 };
+        let deliveries = if is_ready { known } else { 0 };
         Entry { seq, message, level, expires, deliveries, home }
     }
 
