@@ -4,6 +4,9 @@
 //! A queue reports what it dropped once its lock is released, from whatever thread that was; giving the message to the
 //! next queue may drop more. So each thread works off a list instead of going deeper with each hop.
 //!
+//! A queue that is to lose nothing (RabbitMQ: `x-dead-letter-strategy` at-least-once) keeps what has died until each
+//! queue that its letter goes to has it, and is told then ([`carry_kept`]).
+//!
 //! The log hears where a message goes before it hears that it has left, and of the latter only once the queue it goes
 //! to is defined on disk: a crash in between leaves it twice, never nowhere.
 
@@ -18,10 +21,11 @@ use super::publish::{Given, give};
 use super::route::{Routes, route};
 use super::vhost::Vhost;
 use crate::clock::Timestamp;
+use crate::id::EntityId;
 use crate::message::{Envelope, Message};
 use crate::name::Name;
 use crate::queue::arguments::DeadLetterTarget;
-use crate::queue::{DropReason, Dropped, Queue, Remains};
+use crate::queue::{Dead, DropReason, Dropped, Queue, Remains};
 
 /// Deaths that a message remembers; one for each queue and reason. Who has died as often in different ways goes no
 /// further, unless a consumer rejects it: that a cycle is one is known only from what is remembered.
@@ -45,6 +49,16 @@ enum Errand {
     Carry(Letter),
     /// The letters before this one are carried: the log may hear that what they were is gone.
     Gone(Arc<Vhost>, Record),
+    /// Messages are to be carried that their queue keeps until then.
+    Kept(Kept),
+}
+
+/// Dead messages that their queue keeps.
+struct Kept {
+    vhost: Arc<Vhost>,
+    queue: Arc<Queue>,
+    dead: Vec<Dead>,
+    now: Timestamp,
 }
 
 /// A message on its way from the queue where it died.
@@ -65,10 +79,22 @@ pub(super) fn carry(
     gone: Option<Record>,
     now: Timestamp,
 ) {
-    let mut budget = LETTERS_MIN + LETTERS_PER_MESSAGE_MAX * dropped.len();
+    let budget = LETTERS_MIN + LETTERS_PER_MESSAGE_MAX * dropped.len();
     // Read first: reading takes time, and this thread's list is borrowed below.
     let mut errands = letters(vhost, queue, dropped, now);
     errands.extend(gone.map(|record| Errand::Gone(Arc::clone(vhost), record)));
+    work_off(errands, budget);
+}
+
+/// Carries the letters of what `queue` keeps until then, and tells it which have arrived.
+pub(super) fn carry_kept(vhost: &Arc<Vhost>, queue: &Arc<Queue>, dead: Vec<Dead>, now: Timestamp) {
+    let budget = LETTERS_MIN + LETTERS_PER_MESSAGE_MAX * dead.len();
+    let kept = Kept { vhost: Arc::clone(vhost), queue: Arc::clone(queue), dead, now };
+    work_off(vec![Errand::Kept(kept)], budget);
+}
+
+/// Adds errands to this thread's list; who has begun it works it off.
+fn work_off(errands: Vec<Errand>, mut budget: usize) {
     let carrying = CARRYING.with_borrow_mut(|pending| match pending {
         Some(pending) => {
             pending.extend(errands);
@@ -88,13 +114,14 @@ pub(super) fn carry(
         match errand {
             Errand::Carry(letter) if budget > 0 => {
                 budget -= 1;
-                reached.add(letter.deliver());
+                reached.add(letter.deliver(None).is_undefined);
                 if budget == 0 {
                     tracing::warn!("too many dead letters follow from one another, the rest is dropped");
                 }
             }
             Errand::Carry(_) => {}
             Errand::Gone(vhost, record) => std::mem::take(&mut reached).settle(&vhost, record),
+            Errand::Kept(kept) => kept.carry(&mut budget),
         }
     }
 }
@@ -111,6 +138,60 @@ fn letters(vhost: &Arc<Vhost>, queue: &Queue, dropped: Vec<Dropped>, now: Timest
         Some(Errand::Carry(Letter { vhost: Arc::clone(vhost), from, target, message, reason, now }))
     };
     dropped.into_iter().filter_map(letter).collect()
+}
+
+impl Kept {
+    /// Carries the letters, and tells the queue what became of them. What it keeps may wait longer: nothing is lost
+    /// when the `budget` is used up.
+    fn carry(self, budget: &mut usize) {
+        let Self { vhost, queue, dead, now } = self;
+        let (target, is_kept) = queue.dead_letter_strategy();
+        let is_again = dead.iter().any(|dead| dead.is_again);
+        let (mut arrived, mut undelivered) = (Vec::new(), Vec::new());
+        for mut dead in dead {
+            let has_arrived = match &target {
+                None => true,
+                Some(_) if *budget == 0 => false,
+                Some(target) => {
+                    *budget -= 1;
+                    deliver_kept(&vhost, &queue, target, &mut dead, now)
+                }
+            };
+            // Whoever does without the strategy meanwhile gets what it promises without.
+            if has_arrived || !is_kept { arrived.push(dead.seq) } else { undelivered.push(dead) }
+        }
+        if !undelivered.is_empty() {
+            tracing::debug!(queue = %queue.name, letters = undelivered.len(), "dead letters wait for their queues");
+        }
+        queue.carried(&arrived, undelivered, is_again, now);
+    }
+}
+
+/// Carries the letter of a message that its queue keeps. Returns whether it is wherever it is to be.
+fn deliver_kept(
+    vhost: &Arc<Vhost>,
+    queue: &Queue,
+    target: &DeadLetterTarget,
+    dead: &mut Dead,
+    now: Timestamp,
+) -> bool {
+    let message = match &dead.message {
+        Remains::Message(message) => Some(message.clone()),
+        Remains::Stored(level, seq, home) => vhost.fetch(queue, *level, *seq, *home),
+    };
+    let Some(message) = message else { return false };
+    let (vhost, from, target) = (Arc::clone(vhost), queue.name.clone(), target.clone());
+    let letter = Letter { vhost, from, target, message, reason: dead.reason, now };
+    letter.deliver(Some(&mut dead.reached)).has_arrived
+}
+
+/// What became of a letter.
+#[derive(Default)]
+struct Delivery {
+    /// A queue keeps it whose definition is not on disk.
+    is_undefined: bool,
+    /// Every queue that it is for has it, and there is one.
+    has_arrived: bool,
 }
 
 /// Where the letters went that were carried since the log last heard that something is gone.
@@ -145,18 +226,18 @@ impl Drop for Done {
 }
 
 impl Letter {
-    /// Gives it to the queues that it is for. Returns whether it is to be kept in one whose definition is not on disk.
-    fn deliver(self) -> bool {
+    /// Gives it to the queues that it is for; not to those that it has `reached` before, to which others are added.
+    fn deliver(self, reached: Option<&mut Vec<EntityId>>) -> Delivery {
         let Some(exchange) = self.vhost.exchange(self.target.exchange.as_str()) else {
             tracing::debug!(queue = %self.from, exchange = %self.target.exchange, "no dead-letter exchange");
-            return false;
+            return Delivery::default();
         };
         let message = &self.message;
-        let Ok(properties) = Properties::parse(message.properties()) else { return false };
+        let Ok(properties) = Properties::parse(message.properties()) else { return Delivery::default() };
         let mut headers = properties.headers.and_then(|raw| FieldTable::parse(raw).ok()).unwrap_or_default();
         if self.is_worn_out(&headers) {
             tracing::debug!(queue = %self.from, deaths = DEATHS_MAX, "a message has died too often");
-            return false;
+            return Delivery::default();
         }
         let keys = routing_keys(message, &headers);
         self.record_death(&mut headers, &properties, &keys);
@@ -173,15 +254,40 @@ impl Letter {
         let extra_keys = keys.get(1..).unwrap_or_default();
         let passage = route(&self.vhost, &exchange, &letter, extra_keys, self.now, &mut routes);
         routes.retain(|queue| !self.is_cycle(&queue.name, &deaths));
-        let reached = !routes.is_empty();
-        let Given { refused, placements, awaited } = give(&mut routes, &letter, self.now);
-        if refused || !reached {
+        let delivery = self.give(&mut routes, letter, passage.is_duplicate(), reached);
+        if !delivery.has_arrived {
             passage.forget();
         }
+        delivery
+    }
+
+    /// Gives it to these queues. `is_known`: an exchange has seen its like, so that it goes nowhere and is done with.
+    fn give(
+        &self,
+        routes: &mut Routes,
+        letter: Message,
+        is_known: bool,
+        reached: Option<&mut Vec<EntityId>>,
+    ) -> Delivery {
+        let mut nobody = Vec::new();
+        let keeps = reached.is_some();
+        let reached = reached.unwrap_or(&mut nobody);
+        let is_routed = is_known || !routes.is_empty() || !reached.is_empty();
+        let is_undefined = |queue: &Arc<Queue>| self.vhost.undefined(queue).is_some();
+        let mut waits =
+            keeps && routes.iter().any(|queue| reached.contains(&queue.id) && is_undefined(queue));
+        routes.retain(|queue| !reached.contains(&queue.id));
+        if keeps {
+            reached.extend(routes.iter().map(|queue| queue.id));
+        }
+        let Given { refusals, placements, awaited } = give(routes, &letter, self.now);
+        reached.retain(|queue| !refusals.contains(queue));
         if !placements.is_empty() {
             self.vhost.journal().record(Record::Publish(placements, letter));
         }
-        awaited.iter().any(|queue| self.vhost.undefined(queue).is_some())
+        waits |= awaited.iter().any(is_undefined);
+        // What is kept stays until the definition is on disk: the log must not hear before that it has gone.
+        Delivery { is_undefined: waits, has_arrived: is_routed && refusals.is_empty() && !(keeps && waits) }
     }
 
     /// Whether it has died in so many ways that a cycle could not be told.

@@ -104,7 +104,12 @@ impl Vhost {
     /// What holds for a queue.
     pub(super) fn queue_settings(&self, name: &Name, arguments: &QueueArguments) -> Settings {
         let applied = self.policies.all.read().applied_to(name, subject(arguments));
-        Settings::new(arguments, applied).with_lease_default(self.lease.get())
+        let settings = Settings::new(arguments, applied).with_lease_default(self.lease.get());
+        if let Some(why) = settings.fallback {
+            // RabbitMQ's warning.
+            tracing::warn!(vhost = %self.name, queue = %name, why, "dead letters are sent at most once");
+        }
+        settings
     }
 
     /// What holds for an exchange.

@@ -11,6 +11,7 @@ use super::vhost::Vhost;
 use crate::auth::{Access, TopicGrant};
 use crate::clock::Timestamp;
 use crate::exception::ChannelException;
+use crate::id::EntityId;
 use crate::message::Message;
 use crate::metadata::Position;
 use crate::name::Name;
@@ -122,7 +123,7 @@ impl Session {
     /// Gives the message to each queue; what is to be kept goes to the log once. RabbitMQ: refused if any queue
     /// refuses, though others keep their copy.
     pub fn enqueue(&self, routes: &mut Routes, message: &Message, now: Timestamp) -> Accepted {
-        let Given { refused, placements, awaited } = give(routes, message, now);
+        let Given { refusals, placements, awaited } = give(routes, message, now);
         if !placements.is_empty() {
             self.vhost.journal().record(Record::Publish(placements, message.clone()));
         }
@@ -130,7 +131,7 @@ impl Session {
             self.answer_after_change(position);
             self.vhost.journal().hold();
         }
-        Accepted(!refused)
+        Accepted(refusals.is_empty())
     }
 }
 
@@ -203,8 +204,8 @@ impl GivenAll {
 /// What became of a message at its queues.
 #[derive(Debug, Default)]
 pub(super) struct Given {
-    /// A queue refused it.
-    pub(super) refused: bool,
+    /// Queues that refused it.
+    pub(super) refusals: Vec<EntityId>,
     /// The places that are to be logged.
     pub(super) placements: Placements,
     /// Queues among them whose definition was not on disk when they were last looked at.
@@ -223,7 +224,7 @@ pub(super) fn give(routes: &mut Routes, message: &Message, now: Timestamp) -> Gi
                     given.awaited.push(queue);
                 }
             }
-            Enqueued::Refused => given.refused = true,
+            Enqueued::Refused => given.refusals.push(queue.id),
         }
     }
     given

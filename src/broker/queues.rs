@@ -148,17 +148,17 @@ impl Session {
                 declaration.arguments.len()
             )));
         }
+        if let Some((key, kind)) = QueueArguments::foreign_argument(&declaration.arguments) {
+            return Err(ChannelException::precondition_failed(format_args!(
+                "invalid arg '{key}' for {entity} of queue type {kind}"
+            )));
+        }
         let arguments = QueueArguments::parse(declaration.arguments.clone()).map_err(|invalid| {
             ChannelException::precondition_failed(format_args!(
                 "invalid arg '{}' for {entity}: {}",
                 invalid.key, invalid.reason
             ))
         })?;
-        if let Some((key, kind)) = arguments.foreign_argument() {
-            return Err(ChannelException::precondition_failed(format_args!(
-                "invalid arg '{key}' for {entity} of queue type {kind}"
-            )));
-        }
         if arguments.is_quorum() {
             check_quorum_flags(declaration, &entity)?;
         }

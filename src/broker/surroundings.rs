@@ -10,7 +10,7 @@ use super::timers::Timers;
 use super::vhost::Vhost;
 use crate::clock::Timestamp;
 use crate::message::Message;
-use crate::queue::{Departures, Dropped, Home, Host, Lane, Moved, Moves, Placement, Queue, Seq};
+use crate::queue::{Dead, Departures, Dropped, Home, Host, Lane, Moved, Moves, Placement, Queue, Seq};
 
 /// What queues of this virtual host are given.
 pub(super) struct Surroundings {
@@ -63,6 +63,12 @@ impl Host for Surroundings {
         // What was to be carried has been read by now.
         if let Some(pager) = &self.pager {
             pager.forget(queue.id, &gone);
+        }
+    }
+
+    fn died(&self, queue: &Arc<Queue>, dead: Vec<Dead>, now: Timestamp) {
+        if let Some(vhost) = self.vhost.upgrade() {
+            dead_letter::carry_kept(&vhost, queue, dead, now);
         }
     }
 

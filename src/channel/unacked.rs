@@ -163,7 +163,7 @@ mod tests {
     use crate::message::Message;
     use crate::name::Name;
     use crate::queue::{
-        Departures, Dropped, FetchId, Home, Host, Lane, Moves, QueueArguments, QueueOptions, Seq,
+        Dead, Departures, Dropped, FetchId, Home, Host, Lane, Moves, QueueArguments, QueueOptions, Seq,
     };
 
     struct Nobody;
@@ -174,6 +174,7 @@ mod tests {
         fn counted(&self, _: &Queue, _: Lane, _: Seq, _: u32) {}
         fn left(&self, _: &Queue, _: Vec<Dropped>, _: Departures, _: Timestamp) {}
         fn moved(&self, _: &Queue, _: Moves) {}
+        fn died(&self, _: &Arc<Queue>, _: Vec<Dead>, _: Timestamp) {}
         fn fetch(&self, _: &Queue, _: Lane, _: Seq, _: Home) -> Option<Message> {
             None
         }

@@ -48,6 +48,8 @@ pub(super) struct Depth {
     pub(super) ready: i64,
     pub(super) unacked: i64,
     pub(super) delayed: i64,
+    /// Dead, and kept until their letters have arrived.
+    pub(super) dead: i64,
 }
 
 impl Sample for Depth {
@@ -56,6 +58,7 @@ impl Sample for Depth {
             ready: self.ready - earlier.ready,
             unacked: self.unacked - earlier.unacked,
             delayed: self.delayed - earlier.delayed,
+            dead: self.dead - earlier.dead,
         }
     }
 }
@@ -63,18 +66,24 @@ impl Sample for Depth {
 impl Depth {
     pub(super) fn of(counts: Counts) -> Self {
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        Self { ready: count(counts.ready), unacked: count(counts.leased), delayed: count(counts.delayed) }
+        Self {
+            ready: count(counts.ready),
+            unacked: count(counts.leased),
+            delayed: count(counts.delayed),
+            dead: count(counts.dead),
+        }
     }
 
     /// Messages in whatever state.
     pub(super) fn all(&self) -> i64 {
-        self.ready + self.unacked + self.delayed
+        self.ready + self.unacked + self.delayed + self.dead
     }
 
     pub(super) fn add(&mut self, other: Self) {
         self.ready += other.ready;
         self.unacked += other.unacked;
         self.delayed += other.delayed;
+        self.dead += other.dead;
     }
 }
 
@@ -336,7 +345,7 @@ mod tests {
     #[test]
     fn a_depth_may_fall() {
         let (now, before) =
-            (Depth { ready: 1, unacked: 5, delayed: 2 }, Depth { ready: 4, unacked: 0, delayed: 0 });
-        assert_eq!(now.since(&before), Depth { ready: -3, unacked: 5, delayed: 2 });
+            (Depth { ready: 1, unacked: 5, delayed: 2, dead: 3 }, Depth { ready: 4, ..Depth::default() });
+        assert_eq!(now.since(&before), Depth { ready: -3, unacked: 5, delayed: 2, dead: 3 });
     }
 }

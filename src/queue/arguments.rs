@@ -66,6 +66,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("x-expires", check_expires),
     ("x-message-ttl", check_message_ttl),
     ("x-dead-letter-routing-key", check_dead_letter_routing_key),
+    ("x-dead-letter-strategy", check_strategy),
     ("x-max-length", check_non_negative),
     ("x-max-length-bytes", check_non_negative),
     ("x-max-priority", check_max_priority),
@@ -138,6 +139,8 @@ impl QueueArguments {
             retry: Retry::of(&raw, &FieldTable::new()),
             deduplicates: raw.get("x-message-deduplication").and_then(FieldValue::as_bool).unwrap_or(false),
             tells_deliveries: is_quorum(&raw),
+            // Policies have a say in it.
+            keeps_dead: false,
         };
         let single_active_consumer =
             raw.get("x-single-active-consumer").and_then(FieldValue::as_bool).unwrap_or(false);
@@ -146,14 +149,15 @@ impl QueueArguments {
         Ok(Self { raw, limits, single_active_consumer, dead_letter, lease_ms })
     }
 
-    /// The first argument that queues of this type do not have, and the name of the type.
-    pub fn foreign_argument(&self) -> Option<(&'static str, &'static str)> {
-        let (foreign, kind) = if self.is_quorum() {
+    /// The first argument that queues of the type that `raw` asks for do not have, and the name of the type. RabbitMQ
+    /// looks for it before it looks at values.
+    pub fn foreign_argument(raw: &FieldTable) -> Option<(&'static str, &'static str)> {
+        let (foreign, kind) = if is_quorum(raw) {
             (NOT_QUORUM, "rabbit_quorum_queue")
         } else {
             (NOT_CLASSIC, "rabbit_classic_queue")
         };
-        foreign.iter().find(|key| self.raw.get(key).is_some()).map(|key| (*key, kind))
+        foreign.iter().find(|key| raw.get(key).is_some()).map(|key| (*key, kind))
     }
 
     /// The arguments as they were declared.
@@ -351,6 +355,14 @@ fn check_dead_letter_routing_key(value: &FieldValue, arguments: &FieldTable) -> 
             Err(format!("{{value_too_large,{} octets}}", key.len()))
         }
         _ => Ok(()),
+    }
+}
+
+fn check_strategy(value: &FieldValue, arguments: &FieldTable) -> Result<(), String> {
+    check_string(value, arguments)?;
+    match value.as_str() {
+        Some("at-most-once" | "at-least-once") => Ok(()),
+        _ => Err("invalid_dlx_strategy".to_owned()),
     }
 }
 

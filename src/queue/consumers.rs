@@ -199,6 +199,7 @@ impl Consumers {
         let id = match holder {
             Holder::Consumer(id) => id,
             Holder::Get(_) => return self.times.end_fetch(seq, since),
+            Holder::Post => return,
         };
         let Some(consumer) = self.by_id.get_mut(&id) else { return self.times.end_departed(id, since) };
         consumer.leased = consumer.leased.saturating_sub(1);

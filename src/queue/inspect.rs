@@ -28,8 +28,10 @@ pub struct Origin {
 pub struct Counts {
     /// Messages waiting.
     pub ready: usize,
-    /// Messages leased.
+    /// Messages leased to consumers and channels.
     pub leased: usize,
+    /// Dead messages whose letters have not arrived.
+    pub dead: usize,
     /// Messages that are not due yet.
     pub delayed: usize,
     /// Consumers.
@@ -128,6 +130,7 @@ impl Inner {
         let limit_ms = match lease.holder {
             Holder::Consumer(id) => self.consumers.lease_limit(id),
             Holder::Get(_) => self.settings.lease_ms,
+            Holder::Post => None,
         };
         limit_ms.map(|limit_ms| lease.since.plus_millis(limit_ms))
     }

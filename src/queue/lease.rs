@@ -27,6 +27,8 @@ pub enum Holder {
     Consumer(ConsumerId),
     /// A channel that fetched it (§1.8.3.10 basic.get).
     Get(FetchId),
+    /// The broker, until its dead letter has arrived; it is nobody's again.
+    Post,
 }
 
 /// One lease. It ends by ack, nack, reject, the loss of its channel, or when it has lasted too long.
@@ -75,11 +77,15 @@ pub struct Leases {
     by_seq: HashMap<Seq, Lease, RandomState>,
     /// How many messages of them are not in memory.
     cold: usize,
+    /// How many of them are dead messages.
+    dead: usize,
 }
 
 impl Leases {
     /// Records a lease.
     pub fn insert(&mut self, lease: Lease) {
+        self.cold += usize::from(lease.message.is_none());
+        self.dead += usize::from(lease.holder == Holder::Post);
         self.by_seq.insert(lease.seq, lease);
     }
 
@@ -87,6 +93,7 @@ impl Leases {
     pub fn remove(&mut self, seq: Seq) -> Option<Lease> {
         let lease = self.by_seq.remove(&seq)?;
         self.cold -= usize::from(lease.message.is_none());
+        self.dead -= usize::from(lease.holder == Holder::Post);
         self.release_memory();
         Some(lease)
     }
@@ -118,6 +125,11 @@ impl Leases {
         self.by_seq.get(&seq).filter(|lease| lease.holder == holder).map(|lease| lease.since)
     }
 
+    /// The lease of the message of this place.
+    pub fn get(&self, seq: Seq) -> Option<&Lease> {
+        self.by_seq.get(&seq)
+    }
+
     /// Whether somebody holds the message of this place.
     pub fn holds(&self, seq: Seq) -> bool {
         self.by_seq.contains_key(&seq)
@@ -126,6 +138,11 @@ impl Leases {
     /// Number of leases.
     pub fn len(&self) -> usize {
         self.by_seq.len()
+    }
+
+    /// How many of them are of dead messages whose letters have not arrived.
+    pub fn dead_len(&self) -> usize {
+        self.dead
     }
 
     /// Whether nobody holds anything.

@@ -36,6 +36,8 @@ pub struct Limits {
     pub retry: Option<Retry>,
     /// Deliveries tell how often their message came back, over restarts too (RabbitMQ: quorum queues).
     pub tells_deliveries: bool,
+    /// Dead messages stay until their letters have arrived (RabbitMQ: `x-dead-letter-strategy` at-least-once).
+    pub keeps_dead: bool,
     /// `x-message-deduplication` (RabbitMQ's plugin): no two messages with the same header at a time.
     pub deduplicates: bool,
 }

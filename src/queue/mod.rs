@@ -17,6 +17,7 @@ mod operation;
 pub mod outlet;
 mod overdue;
 mod paging;
+mod post;
 pub mod ready;
 pub mod retry;
 pub mod settings;
@@ -45,6 +46,7 @@ pub use outlet::{Delivery, Host, Offered, Outlet};
 pub use paging::{HeadNeed, PageWanted};
 pub use ready::{Departed, Departures, Entry, Head, Home, Seq};
 pub use retry::Cause;
+pub use state::dead::Dead;
 pub use state::delays::{Moved, Moves, ReadAtStart};
 pub use state::residence::{Evictable, Evicted, Stored, Unstored, Whereabouts};
 pub use state::{Command, DropReason, Dropped, Remains};
@@ -241,7 +243,7 @@ impl Queue {
             inner.last_active = now;
             inner.state.advance(now, &mut after.effects);
             inner.state.expire_before(now, &mut after.effects);
-            let (seq, redelivered, returns) = match inner.state.head() {
+            let (seq, redelivered, returns) = match inner.state.next(now) {
                 Head::Empty => {
                     inner.tally.get_empty += 1;
                     return Got::Empty;
@@ -305,6 +307,7 @@ impl Queue {
             }
             inner.armed = None;
             inner.state.expire_until(now, &mut after.effects);
+            inner.state.try_letters_again(now, &mut after.effects);
             let lost_consumers = inner.end_overdue_leases(after, now);
             self.dispatch(inner, after, now);
             let is_over = self.lease_deadline(inner).is_some_and(|deadline| deadline <= now);
@@ -332,7 +335,8 @@ impl Queue {
         inner.state.advance(now, &mut after.effects);
         loop {
             inner.state.expire_before(now, &mut after.effects);
-            let (Head::Entry(entry), Some((id, subscription))) = (inner.state.head(), inner.consumers.next())
+            let (Head::Entry(entry), Some((id, subscription))) =
+                (inner.state.next(now), inner.consumers.next())
             else {
                 break;
             };
@@ -405,6 +409,9 @@ impl Queue {
         if !after.effects.dropped.is_empty() || !after.effects.gone.is_empty() {
             self.host.left(self, after.effects.dropped, after.effects.gone, now);
         }
+        if !after.effects.dead.is_empty() {
+            self.host.died(self, after.effects.dead, now);
+        }
         for absent in after.effects.absent {
             let message = self.host.fetch(self, absent.level, absent.seq, absent.home);
             self.change(now, |inner, after| match message {
@@ -457,7 +464,8 @@ impl Inner {
     fn counts(&self) -> Counts {
         Counts {
             ready: self.state.ready_len(),
-            leased: self.state.leases().len(),
+            leased: self.state.leases().len() - self.state.leases().dead_len(),
+            dead: self.state.leases().dead_len(),
             delayed: self.state.delayed_len(),
             consumers: self.consumers.len(),
         }

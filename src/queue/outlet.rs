@@ -6,6 +6,7 @@ use super::Queue;
 use super::lane::Lane;
 use super::ready::{Departures, Home, Seq};
 use super::state::Dropped;
+use super::state::dead::Dead;
 use super::state::delays::Moves;
 use crate::clock::Timestamp;
 use crate::message::Message;
@@ -64,6 +65,9 @@ pub trait Host: Send + Sync {
     /// Messages have left the queue: `dropped` without being settled by a consumer, and all that were stored.
     /// Whatever becomes of the former must be on disk before it is there that they are gone.
     fn left(&self, queue: &Queue, dropped: Vec<Dropped>, gone: Departures, now: Timestamp);
+
+    /// Messages have died and stay until [`Queue::carried`] is told that their letters have arrived.
+    fn died(&self, queue: &Arc<Queue>, dead: Vec<Dead>, now: Timestamp);
 
     /// The queue's share of memory has changed by so many octets.
     fn account(&self, queue: &Arc<Queue>, octets: i64);

@@ -19,6 +19,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Where dropped messages go.
     pub dead_letter: Option<DeadLetterTarget>,
+    /// Why dead letters are sent once, and not until they arrive, though that was asked for.
+    pub fallback: Option<&'static str>,
     /// How long a consumer may hold a delivery, in milliseconds; `None` is without end.
     pub lease_ms: Option<u64>,
     /// The policies that make it so.
@@ -36,21 +38,25 @@ impl Settings {
         let policy = &applied.definition;
         let delivery_limit = delivery_limit(arguments, policy);
         let retry = Retry::of(arguments.raw(), policy);
+        let overflow = overflow(arguments, policy);
+        let dead_letter = dead_letter(arguments, policy);
+        let is_careful = arguments.is_quorum() && asks_for_arrival(arguments, policy);
+        let fallback = fallback(dead_letter.as_ref(), overflow).filter(|_| is_careful);
         let limits = Limits {
             message_ttl_ms: smaller(arguments.limits.message_ttl_ms, number(policy, "message-ttl")),
             length_max: smaller(arguments.limits.length_max, number(policy, "max-length")),
             bytes_max: smaller(arguments.limits.bytes_max, number(policy, "max-length-bytes")),
             idle_ms: smaller(arguments.limits.idle_ms, number(policy, "expires")),
-            overflow: overflow(arguments, policy),
+            overflow,
             priority_max: arguments.limits.priority_max,
             deduplicates: arguments.limits.deduplicates,
             delivery_limit,
             retry,
             tells_deliveries: arguments.is_quorum() || delivery_limit.is_some() || retry.is_some(),
+            keeps_dead: is_careful && fallback.is_none(),
         };
-        let dead_letter = dead_letter(arguments, policy);
         let lease_ms = lease_ms(arguments.lease_ms, number(policy, "consumer-timeout"));
-        Self { limits, dead_letter, lease_ms, applied: Arc::new(applied) }
+        Self { limits, dead_letter, fallback, lease_ms, applied: Arc::new(applied) }
     }
 
     /// The same, where `lease_ms` milliseconds is how long consumers may hold a delivery of a queue that does not say.
@@ -123,6 +129,24 @@ fn delivery_limit(arguments: &QueueArguments, policy: &FieldTable) -> Option<u32
     (limit >= 0).then(|| u32::try_from(limit).unwrap_or(u32::MAX))
 }
 
+/// RabbitMQ: the argument if there is one.
+fn asks_for_arrival(arguments: &QueueArguments, policy: &FieldTable) -> bool {
+    let strategy =
+        arguments.raw().get("x-dead-letter-strategy").or_else(|| policy.get("dead-letter-strategy"));
+    strategy.and_then(FieldValue::as_str) == Some("at-least-once")
+}
+
+/// RabbitMQ: why letters are sent once where more is asked for. What makes room for others cannot be kept.
+fn fallback(target: Option<&DeadLetterTarget>, overflow: Overflow) -> Option<&'static str> {
+    match (target, overflow) {
+        (None, _) => Some("it has no dead-letter exchange"),
+        (Some(_), Overflow::DropHead | Overflow::RejectPublishDlx) => {
+            Some("its overflow is not reject-publish")
+        }
+        (Some(_), Overflow::RejectPublish) => None,
+    }
+}
+
 /// RabbitMQ: each of the two is the argument if there is one.
 fn dead_letter(arguments: &QueueArguments, policy: &FieldTable) -> Option<DeadLetterTarget> {
     let text = |argument: &str, key: &str| {
@@ -176,6 +200,28 @@ mod tests {
         let target = settings(&[], &policy).dead_letter.unwrap();
         assert_eq!(target.exchange.as_str(), "by-policy");
         assert!(settings(&[], &policy[1..]).dead_letter.is_none());
+    }
+
+    #[test]
+    fn dead_messages_are_kept_where_their_queue_can_and_its_argument_is_asked_first() {
+        let (least, most) = (FieldValue::from("at-least-once"), FieldValue::from("at-most-once"));
+        let reject = ("x-overflow", FieldValue::from("reject-publish"));
+        let target = ("x-dead-letter-exchange", FieldValue::from("x"));
+        let asks = |strategy: &FieldValue| ("x-dead-letter-strategy", strategy.clone());
+        let kept = |arguments: &[(&str, FieldValue)], policy: &[(&str, FieldValue)]| {
+            let settings = settings(arguments, policy);
+            (settings.limits.keeps_dead, settings.fallback.is_some())
+        };
+        let whole = [quorum(), target.clone(), reject.clone(), asks(&least)];
+        assert_eq!(kept(&whole, &[]), (true, false));
+        assert_eq!(kept(&whole, &[("overflow", "drop-head".into())]), (false, true));
+        assert_eq!(kept(&whole, &[("dead-letter-strategy", most.clone())]), (true, false));
+        assert_eq!(kept(&[quorum(), reject.clone(), asks(&least)], &[]), (false, true));
+        assert_eq!(kept(&[quorum(), target.clone(), reject.clone(), asks(&most)], &[]), (false, false));
+        let policy = [("dead-letter-strategy", least), ("overflow", "reject-publish".into())];
+        assert_eq!(kept(&[quorum(), target.clone()], &policy), (true, false));
+        assert_eq!(kept(&[quorum(), target.clone(), asks(&most)], &policy), (false, false));
+        assert_eq!(kept(&[target], &policy), (false, false), "a classic queue sends once");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Queues: list, declare, delete, purge, get, leases.
 
 use crate::http::Broker;
-use crate::support::{bind, consume, declare, get, publish, qos, unique};
+use crate::support::{bind, consume, declare, get, publish, qos, reject, unique};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -212,4 +212,28 @@ async fn actions_of_mirrors_are_accepted_and_others_named() {
     assert_eq!(broker.post("/queues/%2F/q/actions", r#"{"action":"sync"}"#).await.status, 204);
     let unknown = broker.post("/queues/%2F/q/actions", r#"{"action":"burn"}"#).await;
     assert_eq!((unknown.status, unknown.refusal().1.as_str()), (400, "Unknown action: burn"));
+}
+
+#[tokio::test]
+async fn dead_messages_that_wait_for_a_way_are_counted_and_listed() {
+    let broker = Broker::start().await;
+    let mut peer = broker.channel().await;
+    let queue = unique("careful");
+    let method =
+        declare(&queue).flag("durable").arg("x-queue-type", "quorum").arg("x-overflow", "reject-publish");
+    let method =
+        method.arg("x-dead-letter-exchange", "nowhere").arg("x-dead-letter-strategy", "at-least-once");
+    peer.call(1, method).await;
+    peer.publish(1, publish("", &queue, "m")).await;
+    let got = peer.expect_get(1, &queue, "m").await;
+    peer.send(1, reject(got.delivery_tag())).await;
+    peer.expect_empty(1, &queue).await;
+    let path = format!("/queues/%2F/{queue}");
+    let found = broker.json(&path).await;
+    assert_eq!(
+        (&found["messages_dlx"], &found["messages_unacknowledged"], &found["messages"]),
+        (&json!(1), &json!(0), &json!(1))
+    );
+    let leases = broker.json(&format!("{path}/leases")).await;
+    assert_eq!((&leases[0]["dead"], &leases[0]["expires_at"]), (&json!(true), &Value::Null));
 }

@@ -13,6 +13,7 @@
 mod support;
 
 mod accounts;
+mod at_least_once;
 mod binary;
 mod damage;
 mod definitions;

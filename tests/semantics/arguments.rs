@@ -101,6 +101,27 @@ async fn dead_letter_arguments_are_strings_and_the_key_needs_the_exchange() {
 }
 
 #[tokio::test]
+async fn the_dead_letter_strategy_is_one_of_two_words() {
+    let broker = Broker::start().await;
+    let mut peer = broker.channel().await;
+    let q = unique("q");
+    let quorum = declare(&q).flag("durable").arg("x-queue-type", "quorum");
+    let name = "x-dead-letter-strategy";
+    let wrong = [
+        (Value::from("now-and-then"), "invalid_dlx_strategy"),
+        (Value::from(1), "{unacceptable_type,signedint}"),
+    ];
+    for (value, why) in wrong {
+        let text = format!("PRECONDITION_FAILED - invalid arg '{name}' for queue '{q}' in vhost '/': {why}");
+        peer.expect_refusal(1, quorum.clone().arg(name, value), 406, &text).await;
+    }
+    for value in ["at-most-once", "at-least-once"] {
+        peer.call(1, quorum.clone().arg(name, value)).await;
+        peer.call(1, delete(&q)).await;
+    }
+}
+
+#[tokio::test]
 async fn queue_type_is_one_of_ours() {
     let broker = Broker::start().await;
     let mut peer = broker.channel().await;

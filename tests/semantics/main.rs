@@ -15,6 +15,7 @@ mod support;
 mod ack;
 mod alarms;
 mod arguments;
+mod at_least_once;
 mod bindings;
 mod consume;
 mod dead_letters;

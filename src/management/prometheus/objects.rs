@@ -100,10 +100,17 @@ const QUEUE_METRICS: &[QueueMetric] = &[
     ),
     (
         Family::QueueCoarse,
+        "queue_messages_dlx",
+        Kind::Gauge,
+        "Dead messages that are kept until their dead letters have arrived",
+        |of| of.counts.dead as u64,
+    ),
+    (
+        Family::QueueCoarse,
         "queue_messages",
         Kind::Gauge,
-        "Sum of ready, unacknowledged and delayed messages",
-        |of| (of.counts.ready + of.counts.leased + of.counts.delayed) as u64,
+        "Sum of ready, unacknowledged, delayed and dead messages",
+        |of| (of.counts.ready + of.counts.leased + of.counts.delayed + of.counts.dead) as u64,
     ),
     (Family::QueueConsumers, "queue_consumers", Kind::Gauge, "Consumers on a queue", |of| {
         of.counts.consumers as u64

@@ -49,8 +49,9 @@ pub(in crate::management) async fn leases(
             expires_at: lease.until.map(Timestamp::as_millis),
             consumer_tag: match lease.holder {
                 Holder::Consumer(id) => tags.get(&id).cloned(),
-                Holder::Get(_) => None,
+                Holder::Get(_) | Holder::Post => None,
             },
+            is_dead: lease.holder == Holder::Post,
             delivery_tag: held.map(|(_, _, tag)| tag.get()),
             channel_details: held.map(|(entry, number, _)| ChannelDetails::new(entry, *number, &api)),
         }

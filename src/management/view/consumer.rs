@@ -70,6 +70,9 @@ pub(in crate::management) struct Lease {
     pub(in crate::management) expires_at: Option<u64>,
     /// The consumer's tag; nothing if it was fetched with basic.get, or the consumer is gone.
     pub(in crate::management) consumer_tag: Option<String>,
+    /// Nobody holds it: it is dead, and kept until its dead letter has arrived.
+    #[serde(rename = "dead")]
+    pub(in crate::management) is_dead: bool,
     /// The delivery's number on its channel.
     pub(in crate::management) delivery_tag: Option<u64>,
     /// Which channel it is.

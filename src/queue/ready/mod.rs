@@ -132,14 +132,14 @@ impl Ready {
         self.pop_from(self.highest()?)
     }
 
-    /// Takes a message whose time is over, if one stands at the head of a level (RabbitMQ: only there).
-    pub fn pop_expired(&mut self, is_over: impl Fn(Timestamp) -> bool) -> Option<Entry> {
-        let is_over = |level: &usize| match self.levels.get(*level).map(Level::head) {
-            Some(Head::Entry(entry)) => entry.expires.is_some_and(&is_over),
+    /// Takes a message that `is_dead`, if one stands at the head of a level (RabbitMQ: only there).
+    pub fn pop_dead(&mut self, is_dead: impl Fn(&Entry) -> bool) -> Option<Entry> {
+        let is_dead = |level: &usize| match self.levels.get(*level).map(Level::head) {
+            Some(Head::Entry(entry)) => is_dead(entry),
             Some(Head::Cold | Head::Empty) | None => false,
         };
-        let expired = self.occupied_levels().find(is_over)?;
-        self.pop_from(expired)
+        let dead = self.occupied_levels().find(is_dead)?;
+        self.pop_from(dead)
     }
 
     /// When the first head of a level expires; of heads on disk only `with_cold`, and if it is known.

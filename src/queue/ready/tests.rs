@@ -54,8 +54,9 @@ fn expiry_is_found_at_the_head_of_every_level() {
     ready.push(Entry { level: Lane::of_priority(5), expires: Some(at(90)), ..entry(1) });
     ready.push(Entry { level: Lane::of_priority(1), expires: Some(at(10)), ..entry(2) });
     assert_eq!(ready.deadline(true), Some(at(10)));
-    assert_eq!(ready.pop_expired(|expires| expires <= at(10)).unwrap().seq, Seq::new(2));
-    assert!(ready.pop_expired(|expires| expires <= at(10)).is_none());
+    let is_over = |entry: &Entry| entry.expires.is_some_and(|expires| expires <= at(10));
+    assert_eq!(ready.pop_dead(is_over).unwrap().seq, Seq::new(2));
+    assert!(ready.pop_dead(is_over).is_none());
 }
 
 #[test]

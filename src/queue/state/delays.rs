@@ -2,7 +2,7 @@
 //! tried again later. Both wait in the queue's [`Delayed`](crate::queue::delayed::Delayed) until they are due, and are
 //! arrivals again then: their time to live begins, limits hold for them, the last place of their priority is theirs.
 
-use super::{DropReason, Dropped, Effects, Lease, Remains, State, memory_of, memory_of_lease};
+use super::{DropReason, Effects, Lease, Remains, State, memory_of};
 use crate::clock::Timestamp;
 use crate::message::{Message, Retried};
 use crate::queue::delayed::{is_near, moved_home};
@@ -122,13 +122,9 @@ impl State {
 
     /// A message comes back: ready again at its place, or later, or gone if it came back too often.
     pub(super) fn give_back(&mut self, seq: Seq, cause: Cause, now: Timestamp, effects: &mut Effects) {
-        let Some(lease) = self.leases.remove(seq) else { return };
-        self.memory -= memory_of_lease(&lease);
+        let Some(lease) = self.take_lease(seq) else { return };
         if self.limits.is_spent(lease.deliveries) {
-            self.present.leave(seq);
-            effects.gone.push(lease.home, lease.level, lease.seq);
-            effects.dropped.push(Dropped { message: remains(lease), reason: DropReason::DeliveryLimit });
-            return;
+            return self.bury_leased(lease, DropReason::DeliveryLimit, now, effects);
         }
         let delay = self.limits.retry.and_then(|retry| retry.delay_ms(lease.deliveries, cause));
         match delay {

@@ -16,6 +16,7 @@
 //! No clock, no randomness, no I/O, no hash order. Who gets which message is decided outside
 //! ([`super::consumers`]): that is volatile, this is what a log would replay.
 
+pub mod dead;
 pub mod delays;
 mod present;
 pub mod residence;
@@ -30,7 +31,8 @@ use crate::clock::Timestamp;
 use crate::fingerprint::Fingerprint;
 use crate::message::Message;
 
-use delays::{Absent, Moves, remains};
+use dead::{Dead, Undeliverable};
+use delays::{Absent, Moves};
 use present::Present;
 
 /// What a queue can be told.
@@ -59,6 +61,8 @@ pub struct Effects {
     pub purged: u64,
     /// Messages that left without being acknowledged, in order.
     pub dropped: Vec<Dropped>,
+    /// Messages that have died, in order, and stay until their letters have arrived.
+    pub dead: Vec<Dead>,
     /// The arrival is to be logged, with this level, place and expiry.
     pub placed: Option<(Lane, Seq, Option<Timestamp>)>,
     /// Stored messages that have left, whatever the reason.
@@ -146,6 +150,7 @@ pub struct State {
     leases: Leases,
     /// In a queue that takes no duplicates.
     present: Present,
+    undeliverable: Undeliverable,
     memory: u64,
     /// What was read back last was not due.
     loaded_delayed: bool,
@@ -167,7 +172,7 @@ impl State {
         match command {
             Command::Enqueue(message) => self.enqueue(message, now, effects),
             Command::Settle(seq) => drop(self.end_lease(seq, effects)),
-            Command::Discard(seq) => self.discard(seq, effects),
+            Command::Discard(seq) => self.discard(seq, now, effects),
             Command::Return(seq, cause) => self.give_back(seq, cause, now, effects),
             Command::Purge => self.purge(effects),
         }
@@ -221,15 +226,20 @@ impl State {
         self.limits.is_exceeded_by(self.ready.len() as u64 + 1, bytes)
     }
 
-    fn discard(&mut self, seq: Seq, effects: &mut Effects) {
-        if let Some(lease) = self.end_lease(seq, effects) {
-            effects.dropped.push(Dropped { message: remains(lease), reason: DropReason::Rejected });
+    fn discard(&mut self, seq: Seq, now: Timestamp, effects: &mut Effects) {
+        if let Some(lease) = self.take_lease(seq) {
+            self.bury_leased(lease, DropReason::Rejected, now, effects);
         }
     }
 
-    fn end_lease(&mut self, seq: Seq, effects: &mut Effects) -> Option<Lease> {
+    fn take_lease(&mut self, seq: Seq) -> Option<Lease> {
         let lease = self.leases.remove(seq)?;
         self.memory -= memory_of_lease(&lease);
+        Some(lease)
+    }
+
+    fn end_lease(&mut self, seq: Seq, effects: &mut Effects) -> Option<Lease> {
+        let lease = self.take_lease(seq)?;
         self.present.leave(seq);
         effects.gone.push(lease.home, lease.level, lease.seq);
         Some(lease)
@@ -282,22 +292,23 @@ impl State {
 
     /// Drops ready messages at the head whose time is before `now`.
     pub fn expire_before(&mut self, now: Timestamp, effects: &mut Effects) {
-        self.expire_while(|expires| expires < now, effects);
+        self.expire_while(|expires| expires < now, now, effects);
     }
 
     /// Drops ready messages at the head whose time has come.
     ///
     /// A message with a TTL of zero may still be delivered in the instant of its arrival, so the two differ.
     pub fn expire_until(&mut self, now: Timestamp, effects: &mut Effects) {
-        self.expire_while(|expires| expires <= now, effects);
+        self.expire_while(|expires| expires <= now, now, effects);
     }
 
-    fn expire_while(&mut self, is_over: impl Fn(Timestamp) -> bool, effects: &mut Effects) {
-        while let Some(entry) = self.ready.pop_expired(&is_over) {
-            self.leave(&entry, effects);
-            effects
-                .dropped
-                .push(Dropped { message: Remains::Message(entry.message), reason: DropReason::Expired });
+    fn expire_while(&mut self, is_over: impl Fn(Timestamp) -> bool, now: Timestamp, effects: &mut Effects) {
+        let is_dead = |entry: &Entry| Self::death(entry, &is_over).is_some();
+        while self.has_room_for_dead()
+            && let Some(entry) = self.ready.pop_dead(is_dead)
+        {
+            let reason = Self::death(&entry, &is_over).unwrap_or(DropReason::Expired);
+            self.bury(entry, reason, now, effects);
         }
     }
 
@@ -335,7 +346,8 @@ impl State {
 
     /// When the next message expires or is due; of messages that are on disk only `with_cold`, and if it is known.
     pub fn deadline(&self, with_cold: bool) -> Option<Timestamp> {
-        self.ready.deadline(with_cold).into_iter().chain(self.delayed.deadline()).min()
+        let expiry = self.ready.deadline(with_cold).filter(|_| self.has_room_for_dead());
+        [expiry, self.delayed.deadline(), self.again_at()].into_iter().flatten().min()
     }
 
     /// Number of ready messages.
