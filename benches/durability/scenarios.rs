@@ -5,7 +5,9 @@ use std::thread;
 
 use crate::delayed::delayed;
 use crate::support::client::{self, Acks, Client, Incoming, Mode, Options};
-use crate::support::drive::{self, Scale, float, measure, mebibytes, nanos, now, percentiles, publish};
+use crate::support::drive::{
+    self, Scale, bare_sync, float, measure, mebibytes, nanos, now, percentiles, publish,
+};
 use crate::support::report::Figure;
 use crate::support::server::Server;
 
@@ -91,6 +93,7 @@ fn confirmed_rounds(
     per_round: u64,
     rounds: u64,
 ) -> io::Result<Vec<Figure>> {
+    let disk = bare_sync(server)?;
     let before = server.written()?;
     let mut latencies = Vec::new();
     let messages = per_round * rounds;
@@ -104,7 +107,7 @@ fn confirmed_rounds(
         Ok(())
     })?;
     figures.extend(percentiles(&mut latencies));
-    figures.push(written(server, before, messages)?);
+    figures.extend([written(server, before, messages)?, disk]);
     Ok(figures)
 }
 
@@ -124,6 +127,7 @@ fn confirm(publisher: &mut Client, tag: u64) -> io::Result<()> {
 fn declares(server: &Server, queues: u64) -> io::Result<Vec<Figure>> {
     let mut client = Client::connect(server.address)?;
     let mut latencies = Vec::new();
+    let disk = bare_sync(server)?;
     let started = now();
     for number in 0..queues {
         let sent = now();
@@ -132,7 +136,7 @@ fn declares(server: &Server, queues: u64) -> io::Result<Vec<Figure>> {
     }
     let seconds = started.elapsed().as_secs_f64();
     let [p50, p99] = percentiles(&mut latencies);
-    Ok(vec![("s", seconds), ("declares/s", float(queues) / seconds), p50, p99])
+    Ok(vec![("s", seconds), ("declares/s", float(queues) / seconds), p50, p99, disk])
 }
 
 /// All are sent while the answers come; then the broker is killed and must know them all.

@@ -147,6 +147,13 @@ pub(crate) fn percentiles(samples: &mut [u64]) -> [Figure; 2] {
     [("p50 µs", percentile(samples, 50)), ("p99 µs", percentile(samples, 99))]
 }
 
+/// The disk by itself, to see the other figures beside.
+pub(crate) fn bare_sync(server: &Server) -> io::Result<Figure> {
+    let mut samples = server.bare_syncs()?;
+    samples.sort_unstable();
+    Ok(("p50 µs of a bare fdatasync", percentile(&samples, 50)))
+}
+
 fn percentile(sorted_ns: &[u64], percent: usize) -> f64 {
     let index = (sorted_ns.len() * percent / 100).min(sorted_ns.len().saturating_sub(1));
     float(sorted_ns.get(index).copied().unwrap_or_default()) / 1000.0

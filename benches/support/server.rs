@@ -1,9 +1,9 @@
 //! The broker that is measured: ours in a process of its own, or one that runs already; and what it costs.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -15,6 +15,12 @@ use super::drive::now;
 
 /// Octets of a block as the system counts them.
 const BLOCK: u64 = 512;
+
+/// Octets of a page of memory.
+const PAGE: usize = 4096;
+
+/// How often the bare disk is measured.
+const BARE_SYNCS: usize = 200;
 
 /// A broker that runs.
 #[derive(Debug)]
@@ -86,6 +92,22 @@ impl Server {
     /// Octets that its directory takes on disk.
     pub(crate) fn disk(&self) -> io::Result<u64> {
         self.own.as_ref().map_or(Ok(0), |own| disk_usage(own.directory.path()))
+    }
+
+    /// What the disk takes for one write of a page with its sync, in ns, again and again: as it is just now, and
+    /// without any broker.
+    pub(crate) fn bare_syncs(&self) -> io::Result<Vec<u64>> {
+        let Some(own) = &self.own else { return Ok(Vec::new()) };
+        let mut file = tempfile::tempfile_in(own.directory.path())?;
+        file.write_all(&[0; PAGE])?;
+        file.sync_all()?;
+        let sync = |number: usize| {
+            let started = now();
+            file.write_all_at(&[number.to_le_bytes()[0]; PAGE], 0)?;
+            file.sync_data()?;
+            Ok(u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX))
+        };
+        (0..BARE_SYNCS).map(sync).collect()
     }
 
     /// Sums over all threads: the files of the process itself speak of its first thread only.

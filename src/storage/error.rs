@@ -110,8 +110,17 @@ fn advice(kind: io::ErrorKind) -> &'static str {
         "; the broker must be able to write there: mend the rights or name another directory"
     } else if matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
         "; make room on the disk"
+    } else if matches!(
+        kind,
+        io::ErrorKind::NotFound
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::AlreadyExists
+            | io::ErrorKind::InvalidFilename
+            | io::ErrorKind::InvalidInput
+    ) {
+        "; name a directory that is there or can be made"
     } else {
-        ""
+        "; see what the system's log says about this disk"
     }
 }
 

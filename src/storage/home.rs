@@ -51,6 +51,7 @@ impl Home {
     pub fn open(env: Arc<dyn Env>, dir: &Path) -> Result<Self, StoreError> {
         env.create_dir(dir).doing("create", dir)?;
         let names = Names::new(dir);
+        check_foreign(&*env, &names)?;
         let lock = lock(&*env, &names)?;
         let store_id = match read_version(&*env, &names)? {
             Some(found) => {
@@ -135,6 +136,14 @@ fn owner(env: &dyn Env, path: &Path) -> Option<u32> {
 /// A number that no other store has.
 pub(super) fn new_id(names: &Names) -> u64 {
     std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), names.root())
+}
+
+/// An error if no broker was ever here and something else is: not even a lock is left in it.
+fn check_foreign(env: &dyn Env, names: &Names) -> Result<(), StoreError> {
+    let listed = env.list(names.root()).doing("list", names.root())?;
+    let has =
+        |path: &Path| listed.iter().any(|name| path.file_name().is_some_and(|file| file == name.as_str()));
+    if has(&names.lock()) || has(&names.version()) { Ok(()) } else { check_new(env, names) }
 }
 
 /// An error unless the directory holds nothing, or what a first start that was stopped has left: whose messages are

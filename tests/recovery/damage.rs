@@ -285,9 +285,31 @@ fn a_directory_of_something_else_is_refused_and_left_alone() {
     for what in ["check", "repair"] {
         assert_eq!(store(what, dir.path(), false).status.code(), Some(2));
     }
+    let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["letters.txt"]);
+    assert_eq!(fs::read_to_string(dir.path().join("letters.txt")).unwrap(), "mine");
     let missing: PathBuf = dir.path().join("nowhere");
     assert_eq!(store("check", &missing, false).status.code(), Some(2));
     assert!(!missing.exists());
+}
+
+#[test]
+fn a_file_where_the_directory_should_be_is_told_with_what_to_do() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("letters.txt");
+    fs::write(&file, "mine").unwrap();
+    for place in [file.clone(), file.join("data")] {
+        let refusal = text(
+            &Command::new(env!("CARGO_BIN_EXE_lepus"))
+                .args(["server", "--listen", "127.0.0.1:0", "--log", "off", "--data-dir"])
+                .arg(&place)
+                .output()
+                .unwrap()
+                .stderr,
+        );
+        let named = refusal.contains(&place.display().to_string());
+        assert!(named && refusal.contains("name a directory"), "{refusal}");
+    }
 }
 
 #[test]

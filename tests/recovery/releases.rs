@@ -4,7 +4,7 @@
 //! CONTRIBUTING.md has the command that makes those of this release.
 
 use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -108,38 +108,53 @@ fn similar(found: &str, expected: &str, what: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "makes the directories of this release: once, when it is released (CONTRIBUTING.md)"]
-async fn make_the_directories_of_this_release() {
-    let folder = releases().join(env!("CARGO_PKG_VERSION"));
-    fs::create_dir_all(&folder).unwrap();
+async fn what_this_release_leaves_is_all_there() {
+    let made = TempDir::new().unwrap();
     for end in ENDS {
-        let dir = TempDir::new().unwrap();
-        // A log so short that messages move on to segments. The other one has today's lengths.
-        let short =
-            Options { log_file_len: 64 << 10, log_files: 5, carry_len: 2 << 10, ..Options::default() };
-        let is_short = end == "killed";
-        let broker = open(dir.path(), is_short.then_some(short));
-        let expected = fill(&broker).await;
-        broker.flush().await;
-        while is_short && !has_segment(dir.path()) {
-            std::thread::yield_now();
-        }
-        let copy = TempDir::new().unwrap();
-        if end == "stopped" {
-            broker.close().unwrap();
-            drop(broker);
-            snapshot(dir.path(), copy.path());
-        } else {
-            // While it runs: as a kill would leave it.
-            snapshot(dir.path(), copy.path());
-        }
-        let archive = folder.join(format!("{end}.tar.gz"));
-        pack(copy.path(), &archive);
-        fs::write(folder.join(format!("{end}.txt")), &expected).unwrap();
-        let mut octets = Vec::new();
-        File::open(&archive).unwrap().read_to_end(&mut octets).unwrap();
-        println!("{}: {} octets", archive.display(), octets.len());
-        similar(&everything(&open(unpack(&archive).path(), None)), &expected, end);
+        let (archive, expected) = leave(end, made.path()).await;
+        let dir = unpack(&archive);
+        let checked = upkeep::check(dir.path()).unwrap();
+        assert!(checked.is_sound(), "{end}: {checked:?}");
+        similar(&everything(&open(dir.path(), None)), &expected, end);
+    }
+    if std::env::var_os("LEPUS_KEEP_RELEASE").is_some() {
+        keep(made.path(), &releases().join(env!("CARGO_PKG_VERSION")));
+    }
+}
+
+/// Fills a directory, ends the broker in one of the ways, and makes an archive and its description in `folder`. Returns
+/// both.
+async fn leave(end: &str, folder: &Path) -> (PathBuf, String) {
+    let dir = TempDir::new().unwrap();
+    // A log so short that messages move on to segments. The other one has today's lengths.
+    let short = Options { log_file_len: 64 << 10, log_files: 5, carry_len: 2 << 10, ..Options::default() };
+    let is_short = end == "killed";
+    let broker = open(dir.path(), is_short.then_some(short));
+    let expected = fill(&broker).await;
+    broker.flush().await;
+    while is_short && !has_segment(dir.path()) {
+        std::thread::yield_now();
+    }
+    let copy = TempDir::new().unwrap();
+    if end == "stopped" {
+        broker.close().unwrap();
+        drop(broker);
+    }
+    // Of one that still runs: as a kill would leave it.
+    snapshot(dir.path(), copy.path());
+    let archive = folder.join(format!("{end}.tar.gz"));
+    pack(copy.path(), &archive);
+    fs::write(folder.join(format!("{end}.txt")), &expected).unwrap();
+    (archive, expected)
+}
+
+/// Keeps what was made as what this release leaves.
+fn keep(made: &Path, folder: &Path) {
+    assert!(!folder.exists(), "{} is there: what a release leaves is kept once", folder.display());
+    fs::create_dir(folder).unwrap();
+    for entry in fs::read_dir(made).unwrap().map(Result::unwrap) {
+        let octets = fs::copy(entry.path(), folder.join(entry.file_name())).unwrap();
+        println!("{}: {octets} octets", folder.join(entry.file_name()).display());
     }
 }
 
