@@ -6,6 +6,7 @@
 pub mod cli;
 
 pub mod app;
+mod command;
 
 pub mod management;
 pub mod server;

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod completion;
 mod config;
 mod server;
 mod settings;
@@ -8,7 +9,9 @@ mod store;
 use std::fmt::Display;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::command;
 
 /// Ends a process whose flags, variables or files cannot be used; a broker that cannot start for another reason ends
 /// with 1.
@@ -32,6 +35,13 @@ enum Command {
     /// Check and repair a data directory.
     #[command(subcommand)]
     Store(store::Command),
+    #[command(flatten)]
+    Operate(command::Command),
+    /// Print a script that completes commands and options in your shell.
+    Completion {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
 }
 
 /// Carries out what the command line says.
@@ -40,6 +50,8 @@ pub fn run() -> ExitCode {
         Command::Server(settings) => server::run(settings),
         Command::Config(command) => config::run(command),
         Command::Store(command) => store::run(command),
+        Command::Operate(command) => command::run(command),
+        Command::Completion { shell } => completion::run(shell, Cli::command()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod leases;
 mod messages;
+mod moving;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -47,6 +48,10 @@ fn yes() -> bool {
 #[derive(Debug, Deserialize)]
 struct Action {
     action: String,
+    /// Where messages are to be moved.
+    to: Option<String>,
+    /// How many; all without it.
+    count: Option<u64>,
 }
 
 /// Flags in a query, such as `if-unused=true`.
@@ -148,13 +153,17 @@ pub(super) async fn purge(State(api): State<Arc<Api>>, caller: Caller, path: Seg
     done()
 }
 
-/// POST `/api/queues/{vhost}/{queue}/actions`: of RabbitMQ's, those of mirrors have nothing to do here.
+/// POST `/api/queues/{vhost}/{queue}/actions`: of RabbitMQ's, those of mirrors have nothing to do here. `move` is ours.
 pub(super) async fn act(State(api): State<Arc<Api>>, caller: Caller, path: Segments, body: Json) -> Answer {
     let session = api.session(&caller, path.vhost())?;
-    existing(&session.vhost, &path)?;
-    let Action { action } = body.parse()?;
+    let name = existing(&session.vhost, &path)?;
+    let Action { action, to, count } = body.parse()?;
     match action.as_str() {
         "sync" | "cancel_sync" => done(),
+        "move" => {
+            let to = to.ok_or_else(|| Refusal::bad_request("the body does not say 'to' which queue"))?;
+            moving::move_messages(&api, &session, &name, &to, count.unwrap_or(u64::MAX)).await
+        }
         unknown => Err(Refusal::bad_request(format!("Unknown action: {unknown}"))),
     }
 }
