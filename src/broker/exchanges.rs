@@ -54,8 +54,8 @@ impl Session {
             )));
         }
         let ExchangeDeclaration { name, durable, auto_delete, internal, arguments, .. } = declaration;
-        arguments::check(kind, &arguments).map_err(ChannelException::precondition_failed)?;
         self.check_exchange_arguments(&name, &arguments)?;
+        arguments::check(kind, &arguments).map_err(ChannelException::precondition_failed)?;
         let entity = self.exchange_text(&name);
         self.check_room(&entity)?;
         self.check_disk(durable, format_args!("declare {entity}"))?;
@@ -77,7 +77,7 @@ impl Session {
         let Some(alternate) = arguments.get(ALTERNATE_EXCHANGE) else { return Ok(()) };
         let Some(alternate) = alternate.as_str() else {
             return Err(ChannelException::precondition_failed(format_args!(
-                "invalid arg '{ALTERNATE_EXCHANGE}' for {entity}: {{unacceptable_type,{}}}",
+                "invalid type '{}' for arg '{ALTERNATE_EXCHANGE}' in {entity}",
                 alternate.type_name()
             )));
         };

@@ -12,7 +12,7 @@ use crate::clock::Timestamp;
 use crate::exception::{ChannelException, ConnectionException, Exception};
 use crate::metadata::is_reached;
 use crate::name::{Name, REPLY_TO};
-use crate::queue::arguments::ARGUMENTS_MAX;
+use crate::queue::arguments::{ARGUMENTS_MAX, QUEUE_TYPE};
 use crate::queue::{
     ConsumerId, Counts, Deleted, LeaseRef, Queue, QueueArguments, QueueOptions, Settlement, SubscribeError,
     Subscription,
@@ -20,9 +20,6 @@ use crate::queue::{
 
 /// Prefix of queue names that the broker makes up (RabbitMQ).
 const GENERATED_PREFIX: &str = "amq.gen-";
-
-/// The argument for the type of a queue (RabbitMQ).
-const QUEUE_TYPE: &str = "x-queue-type";
 
 /// `x-name-prefix` may have as many octets (RabbitMQ).
 const NAME_PREFIX_MAX: usize = 64;
@@ -148,17 +145,17 @@ impl Session {
                 declaration.arguments.len()
             )));
         }
-        if let Some((key, kind)) = QueueArguments::foreign_argument(&declaration.arguments) {
-            return Err(ChannelException::precondition_failed(format_args!(
-                "invalid arg '{key}' for {entity} of queue type {kind}"
-            )));
-        }
         let arguments = QueueArguments::parse(declaration.arguments.clone()).map_err(|invalid| {
             ChannelException::precondition_failed(format_args!(
                 "invalid arg '{}' for {entity}: {}",
                 invalid.key, invalid.reason
             ))
         })?;
+        if let Some((key, kind)) = arguments.foreign_argument() {
+            return Err(ChannelException::precondition_failed(format_args!(
+                "invalid arg '{key}' for {entity} of queue type {kind}"
+            )));
+        }
         if arguments.is_quorum() {
             check_quorum_flags(declaration, &entity)?;
         }

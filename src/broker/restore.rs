@@ -64,9 +64,7 @@ impl Broker {
         definition: QueueDefinition,
         messages: &StoredMessages,
     ) -> io::Result<Arc<Queue>> {
-        let arguments = QueueArguments::parse(definition.arguments).map_err(|invalid| {
-            unknown(format_args!("argument '{}' of queue '{name}': {}", invalid.key, invalid.reason))
-        })?;
+        let arguments = QueueArguments::accepted(definition.arguments);
         let options = QueueOptions {
             durable: true,
             auto_delete: definition.auto_delete,

@@ -21,6 +21,15 @@ const GENERATED_TAG_PREFIX: &str = "amq.ctag-";
 /// Replies that wait for a slow requester before the oldest are dropped: direct reply-to is at most once.
 const REPLIES_WAITING_MAX: i64 = 65_536;
 
+/// Arguments that only a stream's consumer may have (RabbitMQ).
+const OF_STREAMS: [&str; 3] = ["x-stream-offset", "x-stream-filter", "x-stream-match-unfiltered"];
+
+/// What a consumer's arguments ask for.
+struct Asked {
+    priority: i64,
+    lease_ms: Option<u64>,
+}
+
 /// A channel's direct reply-to consumer (RabbitMQ).
 #[derive(Debug)]
 pub(super) struct ReplyTo {
@@ -49,18 +58,13 @@ impl Channel {
     pub(super) fn consume(&mut self, consume: &basic::Consume<'_>, now: Timestamp) -> Result<(), Exception> {
         let tag = self.new_consumer_tag(consume)?;
         let name = self.queue_name(consume.queue)?;
-        let invalid = |key: &str, reason: String| {
-            let entity = self.context.session.queue_text(&name);
-            ChannelException::precondition_failed(format_args!("invalid arg '{key}' for {entity}: {reason}"))
+        let queue = match name.as_str() {
+            REPLY_TO => None,
+            _ => Some(self.context.session.queue_to_consume(&name)?),
         };
-        let priority = priority(&consume.arguments).map_err(|reason| invalid("x-priority", reason))?;
-        let lease_ms =
-            consumer_timeout(&consume.arguments).map_err(|reason| invalid(CONSUMER_TIMEOUT, reason))?;
-        let queue = if name.as_str() == REPLY_TO {
-            self.reply_queue(consume, &tag, now)?
-        } else {
-            self.context.session.queue_to_consume(&name)?
-        };
+        let Asked { priority, lease_ms } =
+            self.check_arguments(&consume.arguments, &name, queue.as_deref())?;
+        let queue = queue.map_or_else(|| self.reply_queue(consume, &tag, now), Ok)?;
         let consumer = Consumer::new(
             tag.clone(),
             consume.no_ack,
@@ -96,6 +100,29 @@ impl Channel {
         // Deliveries start once the answer is in the buffer before them.
         queue.resume(id, now);
         Ok(())
+    }
+
+    /// RabbitMQ: values first, then whether a queue of this type has them at all.
+    fn check_arguments(
+        &self,
+        arguments: &FieldTable,
+        name: &Name,
+        queue: Option<&Queue>,
+    ) -> Result<Asked, ChannelException> {
+        let entity = self.context.session.queue_text(name);
+        let invalid = |key: &str, reason: String| {
+            ChannelException::precondition_failed(format_args!("invalid arg '{key}' for {entity}: {reason}"))
+        };
+        let priority = priority(arguments).map_err(|reason| invalid("x-priority", reason))?;
+        let lease_ms = consumer_timeout(arguments).map_err(|reason| invalid(CONSUMER_TIMEOUT, reason))?;
+        let mut names = arguments.iter().map(|(name, _)| name.to_string());
+        match names.find(|name| OF_STREAMS.contains(&name.as_str())) {
+            None => Ok(Asked { priority, lease_ms }),
+            Some(name) => Err(ChannelException::precondition_failed(format_args!(
+                "invalid arg '{name}' for {entity} of queue type {}",
+                queue.map_or("rabbit_volatile_queue", |queue| queue.options.arguments.type_name())
+            ))),
+        }
     }
 
     fn new_consumer_tag(&self, consume: &basic::Consume<'_>) -> Result<ShortString, Exception> {

@@ -301,7 +301,7 @@ fn parse_expiration(text: &str) -> Result<u64, String> {
     }
     match number.parse::<u64>() {
         Ok(millis) if millis <= TTL_MAX_MS.unsigned_abs() => Ok(millis),
-        _ => Err(format!("{{value_too_big,{number}}}")),
+        _ => Err(format!("{{value_too_large,{number}}}")),
     }
 }
 
@@ -326,6 +326,6 @@ mod tests {
         assert_eq!(parse_expiration("abc"), Err("no_integer".to_owned()));
         assert_eq!(parse_expiration("10s"), Err("{leftover_string,\"s\"}".to_owned()));
         assert_eq!(parse_expiration("-1"), Err("{value_negative,-1}".to_owned()));
-        assert!(parse_expiration("99999999999999999999999").unwrap_err().starts_with("{value_too_big"));
+        assert!(parse_expiration("99999999999999999999999").unwrap_err().starts_with("{value_too_large"));
     }
 }

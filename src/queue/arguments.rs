@@ -22,7 +22,7 @@ const COMPARED: &[&str] = &[
     "x-overflow",
     "x-queue-mode",
     "x-single-active-consumer",
-    "x-queue-type",
+    QUEUE_TYPE,
     "x-delivery-limit",
     retry::TYPE,
     retry::MIN,
@@ -35,9 +35,11 @@ const COMPARED: &[&str] = &[
 /// Most entries that a queue's or exchange's arguments may have; RabbitMQ knows some thirty.
 pub const ARGUMENTS_MAX: usize = 256;
 
-/// Arguments that mean nothing to a classic queue and are refused (RabbitMQ).
+/// Arguments that mean nothing to a classic queue and are refused (RabbitMQ, which adds the delivery limit).
 const NOT_CLASSIC: &[&str] = &[
     "x-dead-letter-strategy",
+    "x-max-in-memory-length",
+    "x-max-in-memory-bytes",
     "x-quorum-initial-group-size",
     "x-max-age",
     "x-stream-max-segment-size-bytes",
@@ -48,6 +50,9 @@ const NOT_CLASSIC: &[&str] = &[
 /// Arguments that mean nothing to a quorum queue and are refused (RabbitMQ).
 const NOT_QUORUM: &[&str] = &[
     "x-max-priority",
+    "x-queue-mode",
+    "x-queue-version",
+    "x-queue-master-locator",
     "x-max-age",
     "x-stream-max-segment-size-bytes",
     "x-stream-filter-size-bytes",
@@ -57,32 +62,39 @@ const NOT_QUORUM: &[&str] = &[
 /// How often a message may come back to a quorum queue that does not say (RabbitMQ 4).
 pub(super) const DELIVERY_LIMIT_DEFAULT: u32 = 20;
 
+/// The argument for the type of a queue (RabbitMQ).
+pub const QUEUE_TYPE: &str = "x-queue-type";
+
 /// How long a consumer may hold a delivery, in milliseconds; of queues and of consumers (RabbitMQ).
 pub const CONSUMER_TIMEOUT: &str = "x-consumer-timeout";
 
 type Check = fn(&FieldValue, &FieldTable) -> Result<(), String>;
 
+/// In the order of RabbitMQ, which tells of the first. The type first: it decides which of the others are looked at.
 const CHECKS: &[(&str, Check)] = &[
+    (QUEUE_TYPE, check_queue_type),
     ("x-expires", check_expires),
     ("x-message-ttl", check_message_ttl),
     ("x-dead-letter-routing-key", check_dead_letter_routing_key),
-    ("x-dead-letter-strategy", check_strategy),
+    ("x-dead-letter-strategy", check_dead_letter_strategy),
     ("x-max-length", check_non_negative),
     ("x-max-length-bytes", check_non_negative),
+    ("x-max-in-memory-length", check_non_negative),
+    ("x-max-in-memory-bytes", check_non_negative),
     ("x-max-priority", check_max_priority),
     ("x-overflow", check_overflow),
     ("x-queue-mode", check_queue_mode),
     ("x-queue-version", check_queue_version),
-    ("x-queue-leader-locator", check_string),
+    ("x-single-active-consumer", check_bool),
+    ("x-quorum-initial-group-size", check_positive),
+    ("x-queue-leader-locator", check_leader_locator),
     ("x-delivery-limit", check_delivery_limit),
     (retry::TYPE, check_retry_type),
     (retry::MIN, check_non_negative),
     (retry::MAX, check_retry_max),
     (retry::MULTIPLIER, check_positive),
-    ("x-single-active-consumer", check_bool),
     ("x-message-deduplication", check_bool),
     (CONSUMER_TIMEOUT, check_message_ttl),
-    ("x-queue-type", check_queue_type),
 ];
 
 /// A queue's arguments: as they came, and what they mean.
@@ -121,13 +133,21 @@ impl QueueArguments {
     /// Validates `raw`.
     ///
     /// # Errors
-    /// The first argument that has a wrong type or value.
+    /// The first argument that has a wrong type or value; those of other [types](Self::foreign_argument) are not
+    /// looked at.
     pub fn parse(raw: FieldTable) -> Result<Self, InvalidArgument> {
-        for (key, check) in CHECKS {
+        let (foreign, _) = foreign_to(&raw);
+        for (key, check) in CHECKS.iter().filter(|(key, _)| !foreign.contains(key)) {
             if let Some(value) = raw.get(key) {
                 check(value, &raw).map_err(|reason| InvalidArgument { key, reason })?;
             }
         }
+        Ok(Self::accepted(raw))
+    }
+
+    /// What arguments mean that were accepted before, maybe by another release: what would be refused today says
+    /// nothing.
+    pub fn accepted(raw: FieldTable) -> Self {
         let limits = Limits {
             message_ttl_ms: number(&raw, "x-message-ttl"),
             length_max: number(&raw, "x-max-length"),
@@ -146,18 +166,19 @@ impl QueueArguments {
             raw.get("x-single-active-consumer").and_then(FieldValue::as_bool).unwrap_or(false);
         let dead_letter = dead_letter(&raw);
         let lease_ms = number(&raw, CONSUMER_TIMEOUT);
-        Ok(Self { raw, limits, single_active_consumer, dead_letter, lease_ms })
+        Self { raw, limits, single_active_consumer, dead_letter, lease_ms }
     }
 
-    /// The first argument that queues of the type that `raw` asks for do not have, and the name of the type. RabbitMQ
-    /// looks for it before it looks at values.
-    pub fn foreign_argument(raw: &FieldTable) -> Option<(&'static str, &'static str)> {
-        let (foreign, kind) = if is_quorum(raw) {
-            (NOT_QUORUM, "rabbit_quorum_queue")
-        } else {
-            (NOT_CLASSIC, "rabbit_classic_queue")
-        };
-        foreign.iter().find(|key| raw.get(key).is_some()).map(|key| (*key, kind))
+    /// The first argument that queues of this type do not have, and the name of the type.
+    pub fn foreign_argument(&self) -> Option<(String, &'static str)> {
+        let (foreign, kind) = foreign_to(&self.raw);
+        let mut names = self.raw.iter().map(|(name, _)| name.to_string());
+        names.find(|name| foreign.contains(&name.as_str())).map(|name| (name, kind))
+    }
+
+    /// RabbitMQ's name of the queue's type.
+    pub fn type_name(&self) -> &'static str {
+        foreign_to(&self.raw).1
     }
 
     /// The arguments as they were declared.
@@ -176,7 +197,7 @@ impl QueueArguments {
     /// The first argument that differs.
     pub fn check_equivalence(&self, declared: &FieldTable) -> Result<(), ArgumentMismatch> {
         COMPARED.iter().try_for_each(|key| match *key {
-            "x-queue-type" => compare_queue_type(&self.raw, declared),
+            QUEUE_TYPE => compare_queue_type(&self.raw, declared),
             key => compare(&self.raw, declared, key),
         })
     }
@@ -217,14 +238,13 @@ pub fn compare(
 
 /// RabbitMQ: a queue without a type is a classic one.
 fn compare_queue_type(current: &FieldTable, received: &FieldTable) -> Result<(), ArgumentMismatch> {
-    let key = "x-queue-type";
     let kind = |table: &FieldTable| -> String {
-        table.get(key).and_then(FieldValue::as_str).unwrap_or("classic").to_owned()
+        table.get(QUEUE_TYPE).and_then(FieldValue::as_str).unwrap_or("classic").to_owned()
     };
     if kind(current) == kind(received) {
         return Ok(());
     }
-    compare(current, received, key)
+    compare(current, received, QUEUE_TYPE)
 }
 
 fn same_value(current: &FieldValue, received: &FieldValue) -> bool {
@@ -263,7 +283,12 @@ fn number(raw: &FieldTable, key: &str) -> Option<u64> {
 }
 
 fn is_quorum(raw: &FieldTable) -> bool {
-    raw.get("x-queue-type").and_then(FieldValue::as_str) == Some("quorum")
+    raw.get(QUEUE_TYPE).and_then(FieldValue::as_str) == Some("quorum")
+}
+
+/// The arguments that queues of this type do not have, and RabbitMQ's name of the type.
+fn foreign_to(raw: &FieldTable) -> (&'static [&'static str], &'static str) {
+    if is_quorum(raw) { (NOT_QUORUM, "rabbit_quorum_queue") } else { (NOT_CLASSIC, "rabbit_classic_queue") }
 }
 
 /// A queue has the limit that it asks for, unless it is negative; a quorum queue that does not ask has one too
@@ -283,14 +308,15 @@ fn dead_letter(raw: &FieldTable) -> Option<DeadLetterTarget> {
 }
 
 fn overflow(raw: &FieldTable) -> Overflow {
-    raw.get("x-overflow").and_then(FieldValue::as_str).map(overflow_named).unwrap_or_default()
+    let name = raw.get("x-overflow").and_then(FieldValue::as_str);
+    name.map(|name| overflow_named(name, is_quorum(raw))).unwrap_or_default()
 }
 
-/// What RabbitMQ means by this value of `x-overflow`.
-pub(super) fn overflow_named(name: &str) -> Overflow {
+/// What RabbitMQ means by this value of `x-overflow`: a quorum queue accepts that of classic ones and does not know it.
+pub(super) fn overflow_named(name: &str, is_quorum: bool) -> Overflow {
     match name {
         "reject-publish" => Overflow::RejectPublish,
-        "reject-publish-dlx" => Overflow::RejectPublishDlx,
+        "reject-publish-dlx" if !is_quorum => Overflow::RejectPublishDlx,
         _ => Overflow::DropHead,
     }
 }
@@ -358,11 +384,20 @@ fn check_dead_letter_routing_key(value: &FieldValue, arguments: &FieldTable) -> 
     }
 }
 
-fn check_strategy(value: &FieldValue, arguments: &FieldTable) -> Result<(), String> {
+fn check_dead_letter_strategy(value: &FieldValue, arguments: &FieldTable) -> Result<(), String> {
     check_string(value, arguments)?;
     match value.as_str() {
         Some("at-most-once" | "at-least-once") => Ok(()),
         _ => Err("invalid_dlx_strategy".to_owned()),
+    }
+}
+
+/// Where the leader of a replicated queue is to be: there is one place, so that only the word is checked.
+fn check_leader_locator(value: &FieldValue, arguments: &FieldTable) -> Result<(), String> {
+    check_string(value, arguments)?;
+    match value.as_str() {
+        Some("client-local" | "balanced" | "random" | "least-leaders") => Ok(()),
+        _ => Err("invalid_queue_locator_arg".to_owned()),
     }
 }
 
@@ -386,14 +421,15 @@ fn check_queue_mode(value: &FieldValue, arguments: &FieldTable) -> Result<(), St
     check_string(value, arguments)?;
     match value.as_str() {
         Some("default" | "lazy") => Ok(()),
-        _ => Err("invalid_queue_mode".to_owned()),
+        other => Err(format!("\"unsupported queue mode '{}'\"", other.unwrap_or_default())),
     }
 }
 
-fn check_queue_version(value: &FieldValue, _: &FieldTable) -> Result<(), String> {
+fn check_queue_version(value: &FieldValue, arguments: &FieldTable) -> Result<(), String> {
+    check_non_negative(value, arguments)?;
     match integer(value)? {
         1 | 2 => Ok(()),
-        other => Err(format!("{{unsupported_version,{other}}}")),
+        other => Err(format!("\"unsupported queue version '{other}'\"")),
     }
 }
 
@@ -439,7 +475,7 @@ fn check_queue_type(value: &FieldValue, arguments: &FieldTable) -> Result<(), St
     check_string(value, arguments)?;
     match value.as_str() {
         Some("classic" | "quorum") => Ok(()),
-        _ => Err("\"unsupported queue type\"".to_owned()),
+        other => Err(format!("\"unsupported queue type '{}'\"", other.unwrap_or_default())),
     }
 }
 

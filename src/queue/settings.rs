@@ -111,7 +111,7 @@ fn overflow(arguments: &QueueArguments, policy: &FieldTable) -> Overflow {
     let by_policy = policy.get("overflow").and_then(FieldValue::as_str);
     let argument_holds = !arguments.is_quorum() && arguments.raw().get("x-overflow").is_some();
     match by_policy {
-        Some(name) if !argument_holds => overflow_named(name),
+        Some(name) if !argument_holds => overflow_named(name, arguments.is_quorum()),
         _ => arguments.limits.overflow,
     }
 }

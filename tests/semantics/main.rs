@@ -16,6 +16,7 @@ mod ack;
 mod alarms;
 mod arguments;
 mod at_least_once;
+mod bad_arguments;
 mod bindings;
 mod consume;
 mod dead_letters;

@@ -350,6 +350,71 @@ async fn queues_that_all_pass_on_to_all_others_come_to_rest() {
 }
 
 #[tokio::test]
+async fn a_graph_of_exchanges_with_more_paths_than_can_be_walked_is_walked_once() {
+    // 12 to the power of 12 paths, and every one of them leads back to the first exchange as well.
+    const LAYERS: usize = 12;
+    const WIDTH: usize = 12;
+    let broker = Broker::start().await;
+    let mut peer = broker.channel().await;
+    let (q, x) = (unique("q"), unique("x"));
+    peer.call(1, declare(&q)).await;
+    let name = |layer: usize, n: usize| format!("{x}-{}-{n}", layer % LAYERS);
+    for (layer, n) in grid(LAYERS, WIDTH) {
+        peer.send(1, declare_exchange(&name(layer, n), "fanout").flag("auto-delete")).await;
+    }
+    for _ in grid(LAYERS, WIDTH) {
+        peer.expect(1, "exchange.declare-ok").await;
+    }
+    for (layer, n) in grid(LAYERS, WIDTH) {
+        for next in 0..WIDTH {
+            peer.call(1, bind_exchange(&name(layer + 1, next), &name(layer, n), "")).await;
+        }
+    }
+    for n in 0..WIDTH {
+        peer.call(1, bind(&q, &name(LAYERS - 1, n), "")).await;
+    }
+    peer.publish(1, publish(&name(0, 0), "", "once")).await;
+    peer.expect_get(1, &q, "once").await;
+    peer.expect_empty(1, &q).await;
+    peer.call(1, delete(&q)).await;
+    for (layer, n) in grid(LAYERS, WIDTH) {
+        peer.call(1, delete_exchange(&name(layer, n))).await;
+    }
+}
+
+fn grid(layers: usize, width: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..layers).flat_map(move |layer| (0..width).map(move |n| (layer, n)))
+}
+
+#[tokio::test]
+async fn a_history_of_deaths_stays_bounded_however_often_and_wherever_a_message_is_rejected() {
+    // As many as a message remembers, and some more.
+    const DEATHS_MAX: usize = 128;
+    const LENGTH: usize = DEATHS_MAX + 12;
+    let Some(broker) = Broker::start_with(|_| ()).await else { return };
+    let mut peer = broker.channel().await;
+    let q = unique("q");
+    for n in 0..LENGTH {
+        let method = declare(&format!("{q}-{n}")).flag("exclusive").arg("x-dead-letter-exchange", "");
+        peer.call(1, method.arg("x-dead-letter-routing-key", &format!("{q}-{}", (n + 1) % LENGTH))).await;
+    }
+    peer.publish(1, publish("", &format!("{q}-0"), "m")).await;
+    let mut sizes = Vec::new();
+    for n in 0..2 * LENGTH {
+        let got = peer.expect_get(1, &format!("{q}-{}", n % LENGTH), "m").await;
+        if let Some(Value::Array(deaths)) = got.headers().get("x-death") {
+            peer.same("deaths", &deaths.len(), &n.min(DEATHS_MAX));
+            let last = deaths.first().unwrap().table().get("queue").unwrap().text();
+            peer.same("last death", &last, &format!("{q}-{}", (n - 1) % LENGTH));
+        }
+        sizes.push(got.encode_header().len());
+        peer.send(1, reject(got.delivery_tag())).await;
+    }
+    // Names of queues take a digit or three.
+    assert!(sizes[2 * LENGTH - 1] < sizes[LENGTH - 1] + 3 * DEATHS_MAX, "{sizes:?}");
+}
+
+#[tokio::test]
 async fn a_batch_of_requests_with_large_answers_is_answered_piece_by_piece() {
     const REQUESTS: u64 = 200;
     let Some(broker) = Broker::start_with(|_| ()).await else { return };

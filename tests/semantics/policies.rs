@@ -172,6 +172,31 @@ async fn an_alternate_exchange_by_policy_gets_what_cannot_be_routed_while_it_hol
 }
 
 #[tokio::test]
+async fn alternate_exchanges_and_dead_letter_exchanges_in_a_circle_by_policy_come_to_an_end() {
+    let Some((broker, mut peer)) = broker().await else { return };
+    let operator = Operator::of(&broker);
+    let alternate = |name: &str| [("alternate-exchange", FieldValue::from(name))];
+    let (x, y, q) = (unique("x"), unique("y"), unique("q"));
+    for name in [&x, &y] {
+        peer.call(1, declare_exchange(name, "direct").flag("auto-delete")).await;
+    }
+    operator.set(PolicyKind::User, "x", &x, &alternate(&y));
+    operator.set(PolicyKind::User, "y", &y, &alternate(&x));
+    peer.publish(1, publish(&x, "k", "nowhere").flag("mandatory")).await;
+    peer.expect_return(1, 312, "NO_ROUTE").await;
+    // An alternate exchange of its own, too.
+    operator.set(PolicyKind::User, "x", &x, &alternate(&x));
+    peer.publish(1, publish(&x, "k", "nowhere").flag("mandatory")).await;
+    peer.expect_return(1, 312, "NO_ROUTE").await;
+    peer.call(1, declare(&q).flag("exclusive").arg("x-max-length", 0)).await;
+    operator.set(PolicyKind::User, "q", &q, &[("dead-letter-exchange", FieldValue::from(""))]);
+    peer.call(1, confirm_select()).await;
+    peer.publish(1, publish("", &q, "to itself")).await;
+    peer.expect_confirm(1, 1).await;
+    peer.expect_counts(1, &q, 0, 0).await;
+}
+
+#[tokio::test]
 async fn a_quorum_queue_gives_up_after_the_deliveries_that_a_policy_allows() {
     let Some((broker, mut peer)) = broker().await else { return };
     let operator = Operator::of(&broker);
