@@ -12,6 +12,19 @@ const HEADER: &str = "x-deduplication-header";
 pub struct Fingerprint(u128);
 
 impl Fingerprint {
+    /// Octets of one.
+    pub const LEN: usize = 16;
+
+    /// Its octets, to be kept.
+    pub fn to_octets(self) -> [u8; Self::LEN] {
+        self.0.to_le_bytes()
+    }
+
+    /// The fingerprint of which [`Self::to_octets`] gave these.
+    pub fn from_octets(octets: [u8; Self::LEN]) -> Self {
+        Self(u128::from_le_bytes(octets))
+    }
+
     /// The fingerprint of a message with these headers; `None` if it cannot be told apart.
     pub fn of_headers(headers: &FieldTable) -> Option<Self> {
         headers.get(HEADER).map(Self::of_value)

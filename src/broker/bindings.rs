@@ -6,7 +6,7 @@ use lepus_protocol::FieldTable;
 
 use super::exchange::{Destination, Exchange};
 use super::exchanges::refuse_default;
-use super::route::Routes;
+use super::route::{Passage, Routes};
 use super::session::Session;
 use crate::auth::Access;
 use crate::clock::Timestamp;
@@ -65,11 +65,14 @@ impl Session {
     /// Gives a message to what has just been bound.
     fn pass_on(&self, destination: &Destination, message: &Message, now: Timestamp) {
         let mut routes = Routes::new();
-        match destination {
-            Destination::Queue(queue) => routes.push(Arc::clone(queue)),
-            Destination::Exchange(exchange) => drop(self.route(exchange, message, &[], now, &mut routes)),
-        }
-        self.enqueue(&mut routes, message, now);
+        let passage = match destination {
+            Destination::Queue(queue) => {
+                routes.push(Arc::clone(queue));
+                Passage::default()
+            }
+            Destination::Exchange(exchange) => self.route(exchange, message, &[], now, &mut routes),
+        };
+        self.enqueue(&mut routes, passage, message, now);
     }
 
     /// Removes a binding. RabbitMQ: neither it nor its ends need exist.

@@ -64,7 +64,7 @@ impl DataDir {
     pub fn open_with(dir: &Path, options: Options) -> io::Result<Self> {
         let home = Home::open(Arc::new(RealEnv), dir).map_err(io::Error::other)?;
         let (definitions, defined) = open_definitions(dir, home.is_new())?;
-        let known: HashSet<_> = defined.queues.iter().map(|(_, _, definition)| definition.id).collect();
+        let known: HashSet<_> = defined.stored_ids().collect();
         let opened = home.store(options, &|id| known.contains(&of_lane(id).0));
         let (store, stored) = opened.map_err(io::Error::other)?;
         let spill = Spill::new(&dir.join(SPILL), options)?;

@@ -18,7 +18,7 @@ use lepus_protocol::{FieldTable, FieldValue, Properties};
 
 use super::journal::Record;
 use super::publish::{Given, give};
-use super::route::{Routes, route};
+use super::route::{Passage, Routes, route};
 use super::vhost::Vhost;
 use crate::clock::Timestamp;
 use crate::id::EntityId;
@@ -254,25 +254,21 @@ impl Letter {
         let extra_keys = keys.get(1..).unwrap_or_default();
         let passage = route(&self.vhost, &exchange, &letter, extra_keys, self.now, &mut routes);
         routes.retain(|queue| !self.is_cycle(&queue.name, &deaths));
-        let delivery = self.give(&mut routes, letter, passage.is_duplicate(), reached);
-        if !delivery.has_arrived {
-            passage.forget();
-        }
-        delivery
+        self.give(&mut routes, letter, passage, reached)
     }
 
-    /// Gives it to these queues. `is_known`: an exchange has seen its like, so that it goes nowhere and is done with.
+    /// Gives it to these queues. If an exchange on its `passage` has seen its like, it goes nowhere and is done with.
     fn give(
         &self,
         routes: &mut Routes,
         letter: Message,
-        is_known: bool,
+        passage: Passage,
         reached: Option<&mut Vec<EntityId>>,
     ) -> Delivery {
         let mut nobody = Vec::new();
         let keeps = reached.is_some();
         let reached = reached.unwrap_or(&mut nobody);
-        let is_routed = is_known || !routes.is_empty() || !reached.is_empty();
+        let is_routed = passage.is_duplicate() || !routes.is_empty() || !reached.is_empty();
         let is_undefined = |queue: &Arc<Queue>| self.vhost.undefined(queue).is_some();
         let mut waits =
             keeps && routes.iter().any(|queue| reached.contains(&queue.id) && is_undefined(queue));
@@ -280,10 +276,16 @@ impl Letter {
         if keeps {
             reached.extend(routes.iter().map(|queue| queue.id));
         }
-        let Given { refusals, placements, awaited } = give(routes, &letter, self.now);
+        let Given { refusals, placements, awaited, .. } = give(routes, &letter, self.now);
         reached.retain(|queue| !refusals.contains(queue));
-        if !placements.is_empty() {
+        let is_logged = !placements.is_empty();
+        if is_logged {
             self.vhost.journal().record(Record::Publish(placements, letter));
+        }
+        if !is_routed || !refusals.is_empty() {
+            passage.forget();
+        } else if is_logged {
+            passage.keep(self.vhost.journal());
         }
         waits |= awaited.iter().any(is_undefined);
         // What is kept stays until the definition is on disk: the log must not hear before that it has gone.
@@ -430,7 +432,10 @@ mod tests {
                             runs.iter().map(|run| format!("{} loses {}", queue.get(), run.last.get())),
                         );
                     }
-                    Record::Delivered(..) | Record::Counted(..) | Record::QueueDeleted(..) => {}
+                    Record::Delivered(..)
+                    | Record::Counted(..)
+                    | Record::QueueDeleted(..)
+                    | Record::Barrier => {}
                 }
             }
             LogPosition(told.len() as u64)

@@ -57,15 +57,18 @@ pub struct Exchange {
     /// The last messages, where the type keeps them. Locked before the bindings.
     pub(super) history: Option<Mutex<History>>,
     /// What it has seen, where the type lets nothing through twice.
-    pub(super) seen: Option<Mutex<Seen>>,
+    pub(super) seen: Option<Arc<Mutex<Seen>>>,
+    /// What that is kept under, if it is.
+    pub(super) memory: Option<EntityId>,
 }
 
 impl Exchange {
-    /// An exchange without bindings.
+    /// An exchange without bindings, that has seen nothing. What it sees is kept under `memory`.
     pub(super) fn new(
         id: EntityId,
         name: Name,
         options: ExchangeOptions,
+        memory: Option<EntityId>,
         memories: &Arc<MemoryBudget>,
     ) -> Arc<Self> {
         let effective = RwLock::new(Effective::new(&options, Applied::default()));
@@ -74,9 +77,9 @@ impl Exchange {
         let history = (routes_as == ExchangeType::RecentHistory)
             .then(|| Mutex::new(History::new(&options.arguments, Arc::clone(memories))));
         let seen = (routes_as == ExchangeType::MessageDeduplication)
-            .then(|| Mutex::new(Seen::new(&options.arguments, Arc::clone(memories))));
+            .then(|| Arc::new(Mutex::new(Seen::new(&options.arguments, Arc::clone(memories)))));
         let (tally, revision) = (SharedTally::default(), AtomicU64::default());
-        Arc::new(Self { id, name, options, effective, tally, router, revision, history, seen })
+        Arc::new(Self { id, name, options, effective, tally, router, revision, history, seen, memory })
     }
 }
 

@@ -45,6 +45,8 @@ pub enum Record {
     Delivered(EntityId, Lane, Seq),
     /// A message of a queue was given to a consumer so many times.
     Counted(EntityId, Lane, Seq, u32),
+    /// Nothing, but whoever waits for it waits for everything that was appended before.
+    Barrier,
     /// A queue is gone with all its messages; the lanes that it may have had.
     QueueDeleted(EntityId, Vec<Lane>),
 }

@@ -48,7 +48,7 @@ impl MessageLog for StoreLog {
         let mut prepared = Vec::with_capacity(records.len());
         records.iter().for_each(|record| Prepared::add(record, &mut prepared));
         let records: Vec<_> = prepared.iter().map(Prepared::as_record).collect();
-        let appended = if atomic {
+        let appended = if atomic && !records.is_empty() {
             match self.store.append_as(&[storage::Record::Tx(&records)], durability) {
                 Err(StoreError::TooLarge { len, max }) => {
                     // The octets of its messages are bounded, what a fanout makes of them is not: kept, if not as one.
@@ -105,6 +105,7 @@ impl<'r> Prepared<'r> {
             Record::Counted(queue, level, seq, deliveries) => {
                 out.push(Self::Counted(lane(*queue, *level), storage::Seq(seq.get()), *deliveries));
             }
+            Record::Barrier => {}
             Record::QueueDeleted(queue, lanes) => {
                 out.extend(lanes.iter().map(|of_queue| Self::QueueDelete(lane(*queue, *of_queue))));
             }

@@ -27,6 +27,7 @@ mod global_parameters;
 pub mod journal;
 mod known_route;
 mod lane;
+mod memories;
 mod message_log;
 mod pager;
 pub mod policies;

@@ -115,17 +115,34 @@ impl Session {
         let placed =
             all.placements.into_iter().zip(messages).filter(|(placements, _)| !placements.is_empty());
         let records = placed.map(|(placements, message)| Record::Publish(placements, message.clone()));
-        self.vhost.journal().record_all(records);
+        self.vhost.journal().record_all(records.chain(all.has_duplicate.then_some(Record::Barrier)));
         let mut refused = all.refused.into_iter().peekable();
         (0..messages.len()).for_each(|at| each(Accepted(refused.next_if_eq(&at).is_none())));
     }
 
     /// Gives the message to each queue; what is to be kept goes to the log once. RabbitMQ: refused if any queue
-    /// refuses, though others keep their copy.
-    pub fn enqueue(&self, routes: &mut Routes, message: &Message, now: Timestamp) -> Accepted {
-        let Given { refusals, placements, awaited } = give(routes, message, now);
-        if !placements.is_empty() {
+    /// refuses, though others keep their copy. What was seen of it on its `passage` is kept, or forgotten if it was
+    /// refused.
+    pub fn enqueue(
+        &self,
+        routes: &mut Routes,
+        passage: Passage,
+        message: &Message,
+        now: Timestamp,
+    ) -> Accepted {
+        let Given { refusals, placements, awaited, has_duplicate } = give(routes, message, now);
+        let is_logged = !placements.is_empty();
+        if is_logged {
             self.vhost.journal().record(Record::Publish(placements, message.clone()));
+        }
+        if has_duplicate {
+            // It is confirmed because its like is there: not before that is on disk.
+            self.vhost.journal().record(Record::Barrier);
+        }
+        if !refusals.is_empty() {
+            passage.forget();
+        } else if is_logged {
+            passage.keep(self.vhost.journal());
         }
         for position in awaited.iter().filter_map(|queue| self.vhost.undefined(queue)) {
             self.answer_after_change(position);
@@ -176,6 +193,8 @@ pub struct Accepted(pub bool);
 struct GivenAll {
     /// The places that are to be logged; empty at the end for those that have none.
     placements: Vec<Placements>,
+    /// A queue has the like of one already.
+    has_duplicate: bool,
     /// Messages that a queue refused, in order.
     refused: Vec<usize>,
 }
@@ -192,6 +211,7 @@ impl GivenAll {
                     placements.push(placement);
                 }
             }
+            Enqueued::Duplicate => self.has_duplicate = true,
             Enqueued::Refused => {
                 if let Err(place) = self.refused.binary_search(&at) {
                     self.refused.insert(place, at);
@@ -204,6 +224,8 @@ impl GivenAll {
 /// What became of a message at its queues.
 #[derive(Debug, Default)]
 pub(super) struct Given {
+    /// A queue has its like already.
+    pub(super) has_duplicate: bool,
     /// Queues that refused it.
     pub(super) refusals: Vec<EntityId>,
     /// The places that are to be logged.
@@ -224,6 +246,7 @@ pub(super) fn give(routes: &mut Routes, message: &Message, now: Timestamp) -> Gi
                     given.awaited.push(queue);
                 }
             }
+            Enqueued::Duplicate => given.has_duplicate = true,
             Enqueued::Refused => given.refusals.push(queue.id),
         }
     }

@@ -12,6 +12,7 @@ use super::pager::stored;
 use super::vhost::Vhost;
 use crate::clock::Timestamp;
 use crate::exchange::{Binding, ExchangeType};
+use crate::fingerprint::Fingerprint;
 use crate::id::EntityId;
 use crate::message::Message;
 use crate::metadata::{
@@ -22,7 +23,7 @@ use crate::queue::{Home, Lane, Queue, QueueArguments, QueueOptions, ReadAtStart,
 use crate::storage::{self, RecoveredQueue, Store, StoredMessage};
 
 /// Octets of messages that are read at once.
-const PIECE: usize = 4 * 1024 * 1024;
+pub(super) const PIECE: usize = 4 * 1024 * 1024;
 
 impl Broker {
     /// Puts everything back, or says what it does not understand: half a topology would lose messages in silence.
@@ -42,7 +43,8 @@ impl Broker {
             }
         }
         for (vhost, name, definition) in recovered.exchanges {
-            restore_exchange(&*self.known_vhost(&vhost)?, name, definition)?;
+            let vhost = self.known_vhost(&vhost)?;
+            restore_exchange(&vhost, name, definition, (messages, store), self.clock.now())?;
         }
         for (vhost, name, definition) in recovered.queues {
             let vhost = self.known_vhost(&vhost)?;
@@ -72,7 +74,7 @@ impl Broker {
             arguments,
         };
         let now = self.clock.now();
-        if messages.deleted.contains(&definition.id) {
+        if messages.is_deleted(definition.id) {
             // An end that came between two writes. The log would ignore every message of this identity.
             tracing::warn!(queue = %name, "a queue that the log holds as deleted gets a new identity, it is empty");
             return Ok(vhost.add_queue(&mut vhost.topology(), name, options, now));
@@ -100,6 +102,17 @@ impl StoredMessages {
         Self { queues, deleted, after_crash }
     }
 
+    /// Whether the log holds this identity as deleted: it ignores what comes under it.
+    pub(super) fn is_deleted(&self, id: EntityId) -> bool {
+        self.deleted.contains(&id)
+    }
+
+    /// What is known of a lane.
+    pub(super) fn lane(&self, id: EntityId, lane: Lane) -> Option<&RecoveredQueue> {
+        let lanes = self.queues.get(&id)?;
+        lanes.iter().find(|(known, _)| *known == lane).map(|(_, known)| known)
+    }
+
     /// Tells a queue which messages it has; they are read when they are needed.
     fn restore(&self, queue: &Arc<Queue>, store: &Store, now: Timestamp) -> io::Result<()> {
         let levels = self.queues.get(&queue.id).map(Vec::as_slice).unwrap_or_default();
@@ -110,10 +123,16 @@ impl StoredMessages {
                 continue;
             }
             let runs = store.live(known.id, storage::Seq(0), storage::Seq(u64::MAX));
-            // A limit must know what it limits; otherwise nobody needs to read everything.
+            // A limit must know what it limits, and a queue without duplicates what it has; otherwise nobody needs to
+            // read everything.
             let limits = &queue.options.arguments.limits;
-            let body_bytes = limits.bytes_max.map(|_| body_bytes(known, store)).transpose()?;
-            queue.restore(*level, &runs, body_bytes);
+            let survey = if limits.bytes_max.is_some() || limits.deduplicates {
+                Survey::of(known, limits.deduplicates, store)?
+            } else {
+                Survey::default()
+            };
+            queue.restore(*level, &runs, limits.bytes_max.map(|_| survey.body_bytes));
+            queue.restore_present(&survey.present);
             last = last.max(known.next_seq.0.saturating_sub(1));
         }
         queue.restored(Seq::new(last), self.after_crash, now);
@@ -153,23 +172,44 @@ fn restore_delayed(
     if can_hold { Ok(()) } else { Err(wrong()) }
 }
 
-/// Octets of the bodies of all messages of a level: reads them all, a piece at a time.
-fn body_bytes(known: &RecoveredQueue, store: &Store) -> io::Result<u64> {
-    let (mut from, mut octets) = (known.first, 0);
-    while let Some(first) = from {
-        let mut piece = Vec::new();
-        store.read(known.id, first, PIECE, &mut piece).map_err(io::Error::other)?;
-        from = piece.last().map(|last| last.seq.next());
-        octets += piece.iter().map(body_len).sum::<u64>();
+/// What is to be known of all messages of a level, and stands in them only.
+#[derive(Debug, Default)]
+struct Survey {
+    /// Octets of their bodies.
+    body_bytes: u64,
+    /// What tells them apart.
+    present: Vec<(Seq, Fingerprint)>,
+}
+
+impl Survey {
+    /// Reads them all, a piece at a time.
+    fn of(known: &RecoveredQueue, deduplicates: bool, store: &Store) -> io::Result<Self> {
+        let (mut from, mut survey) = (known.first, Self::default());
+        while let Some(first) = from {
+            let mut piece = Vec::new();
+            store.read(known.id, first, PIECE, &mut piece).map_err(io::Error::other)?;
+            from = piece.last().map(|last| last.seq.next());
+            piece.iter().for_each(|stored| survey.add(stored, deduplicates));
+        }
+        Ok(survey)
     }
-    Ok(octets)
+
+    fn add(&mut self, stored: &StoredMessage, deduplicates: bool) {
+        let message = Message::from_image(&stored.image);
+        self.body_bytes += message.body().len() as u64;
+        if deduplicates && let Some(known) = Fingerprint::of_properties(message.properties()) {
+            self.present.push((Seq::new(stored.seq.0), known));
+        }
+    }
 }
 
-fn body_len(stored: &StoredMessage) -> u64 {
-    Message::from_image(&stored.image).body().len() as u64
-}
-
-fn restore_exchange(vhost: &Vhost, name: Name, definition: ExchangeDefinition) -> io::Result<()> {
+fn restore_exchange(
+    vhost: &Vhost,
+    name: Name,
+    definition: ExchangeDefinition,
+    stored: (&StoredMessages, &Store),
+    now: Timestamp,
+) -> io::Result<()> {
     let kind = ExchangeType::from_name(&definition.kind)
         .ok_or_else(|| unknown(format_args!("type '{}' of exchange '{name}'", definition.kind)))?;
     let options = ExchangeOptions {
@@ -179,8 +219,7 @@ fn restore_exchange(vhost: &Vhost, name: Name, definition: ExchangeDefinition) -
         internal: definition.internal,
         arguments: definition.arguments,
     };
-    vhost.insert_exchange(name, options);
-    Ok(())
+    vhost.restore_exchange(name, options, definition.memory, stored, now)
 }
 
 fn restore_binding(vhost: &Vhost, definition: BindingDefinition) -> io::Result<()> {

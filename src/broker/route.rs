@@ -8,6 +8,7 @@ use ahash::RandomState;
 use lepus_protocol::{FieldTable, Properties};
 
 use super::exchange::{Destination, Exchange};
+use super::journal::Record;
 use super::vhost::Vhost;
 use crate::clock::Timestamp;
 use crate::exchange::{MessageHeaders, Sighting, Subject};
@@ -66,7 +67,7 @@ pub struct Passage {
     /// It went by its key and the bindings of one exchange, and by nothing else.
     plain: bool,
     duplicate: bool,
-    sightings: Vec<(Arc<Exchange>, Fingerprint)>,
+    pub(super) sightings: Vec<(Arc<Exchange>, Fingerprint)>,
 }
 
 impl Passage {
@@ -164,6 +165,8 @@ impl Walk<'_> {
                     self.passage.sightings.push((Arc::clone(exchange), fingerprint));
                 }
                 Sighting::Duplicate => {
+                    // It is confirmed because its like is there: not before that is on disk.
+                    self.vhost.journal().record(Record::Barrier);
                     self.passage.duplicate = true;
                     return true;
                 }

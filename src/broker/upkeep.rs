@@ -11,8 +11,9 @@ use super::lane::of_lane;
 use lepus_protocol::FieldTable;
 
 use crate::id::EntityId;
-use crate::metadata::{self, QueueDefinition, Recovered};
+use crate::metadata::{self, ExchangeDefinition, QueueDefinition, Recovered};
 use crate::name::Name;
+use crate::queue::Lane;
 use crate::storage::env::RealEnv;
 use crate::storage::{Finding, Offline, QueueId, Report, StoreError};
 
@@ -47,6 +48,8 @@ pub struct Known<'a> {
     pub id: u64,
     /// The priority of the messages, 0 in a queue without priorities; `None`: they were not due yet.
     pub priority: Option<u8>,
+    /// It is no queue, but what an exchange has seen.
+    pub is_memory: bool,
     /// Virtual host and name, unless nobody knows.
     pub name: Option<(&'a str, &'a str)>,
 }
@@ -55,8 +58,9 @@ impl Inspection {
     /// Says what a queue of the store is.
     pub fn known(&self, queue: QueueId) -> Known<'_> {
         let (id, lane) = of_lane(queue);
+        let is_memory = lane == Lane::SEEN;
         let name = self.names.get(&id).map(|(vhost, name)| (vhost.as_str(), name.as_str()));
-        Known { id: id.get(), priority: lane.priority(), name }
+        Known { id: id.get(), priority: lane.priority(), is_memory, name }
     }
 
     /// Whether nothing is damaged.
@@ -176,14 +180,18 @@ fn definitions(dir: &Path) -> Result<(Option<Recovered>, Option<Finding>), Store
 
 /// Which queues exist; all of them if nobody knows.
 fn known(defined: Option<&Recovered>) -> impl Fn(QueueId) -> bool + use<> {
-    let ids: Option<HashSet<EntityId>> =
-        defined.map(|defined| defined.queues.iter().map(|(_, _, queue)| queue.id).collect());
+    let ids: Option<HashSet<EntityId>> = defined.map(|defined| defined.stored_ids().collect());
     move |id| ids.as_ref().is_none_or(|ids| ids.contains(&of_lane(id).0))
 }
 
 fn names(defined: Option<&Recovered>) -> BTreeMap<EntityId, (Name, Name)> {
     let queues = defined.into_iter().flat_map(|defined| &defined.queues);
-    queues.map(|(vhost, name, queue)| (queue.id, (vhost.clone(), name.clone()))).collect()
+    let queues = queues.map(|(vhost, name, queue)| (queue.id, (vhost.clone(), name.clone())));
+    let exchanges = defined.into_iter().flat_map(|defined| &defined.exchanges);
+    let memory = |(vhost, name, exchange): &(Name, Name, ExchangeDefinition)| {
+        exchange.memory.map(|memory| (memory, (vhost.clone(), name.clone())))
+    };
+    queues.chain(exchanges.filter_map(memory)).collect()
 }
 
 /// A queue for every id that has messages, and an id above all of them.
@@ -191,6 +199,9 @@ fn substitutes(found: &Report) -> (Vec<(Name, Name, QueueDefinition)>, u64) {
     let mut highest: BTreeMap<EntityId, u8> = BTreeMap::new();
     for queue in found.queues.iter().filter(|queue| queue.messages > 0) {
         let (id, lane) = of_lane(QueueId(queue.id));
+        if lane == Lane::SEEN {
+            continue;
+        }
         let known = highest.entry(id).or_default();
         *known = lane.priority().unwrap_or_default().max(*known);
     }

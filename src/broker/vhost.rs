@@ -23,9 +23,7 @@ use crate::clock::Timestamp;
 use crate::exchange::{BindError, Binding, ExchangeType, MemoryBudget};
 use crate::id::{ConnectionId, EntityId};
 use crate::message::Message;
-use crate::metadata::{
-    BindingDefinition, Change, Definitions, ExchangeDefinition, Position, QueueDefinition, VhostDefinition,
-};
+use crate::metadata::{BindingDefinition, Change, Definitions, Position, QueueDefinition, VhostDefinition};
 use crate::name::Name;
 use crate::queue::{Counts, Deleted, Home, Lane, Queue, QueueOptions, Seq};
 
@@ -61,7 +59,7 @@ pub struct Vhost {
     /// What confirms promise where the definition says nothing.
     pub(super) server_durability: Durability,
     ids: Arc<AtomicU64>,
-    memories: Arc<MemoryBudget>,
+    pub(super) memories: Arc<MemoryBudget>,
     pub(super) lease: Arc<LeaseDefault>,
     /// Whether the firehose is on.
     pub(super) tracing: AtomicBool,
@@ -111,7 +109,7 @@ impl Vhost {
             pager.add_vhost(Arc::downgrade(&vhost));
         }
         for (name, kind) in PREDECLARED {
-            vhost.insert_exchange(Name::from(*name), predeclared(*kind, name));
+            vhost.insert_exchange(Name::from(*name), predeclared(*kind, name), None);
         }
         vhost
     }
@@ -235,27 +233,6 @@ impl Vhost {
         queue
     }
 
-    /// Adds an exchange; the caller has seen that there is none of this name.
-    pub(super) fn add_exchange(&self, topology: &mut Topology, name: Name, options: ExchangeOptions) {
-        if options.durable {
-            let definition = ExchangeDefinition {
-                kind: options.kind.name().to_owned(),
-                auto_delete: options.auto_delete,
-                internal: options.internal,
-                arguments: options.arguments.clone(),
-            };
-            self.record(topology, Change::PutExchange(self.name.clone(), name.clone(), definition));
-        }
-        self.insert_exchange(name, options);
-    }
-
-    /// Adds an exchange that is recorded, or need not be.
-    pub(super) fn insert_exchange(&self, name: Name, options: ExchangeOptions) {
-        let exchange = Exchange::new(self.next_id(), name.clone(), options, &self.memories);
-        exchange.apply(self.exchange_policy(&name));
-        self.exchanges.insert(name, exchange);
-    }
-
     /// Adds a binding; one that exists is left as it is. Returns the messages that a new one is to get at once.
     pub(super) fn add_binding(
         &self,
@@ -351,21 +328,21 @@ impl Vhost {
             pager.forget_queue(queue.id, &deleted.lanes);
         }
         if queue.options.durable {
-            self.record_deletion(topology, queue, deleted.lanes.clone());
+            let change = Change::DeleteQueue(self.name.clone(), queue.name.clone());
+            self.record_deletion(topology, change, queue.id, deleted.lanes.clone());
         }
         Ok(deleted)
     }
 
     /// The log hears of it once the definition is gone from the disk. The other way round a crash in between would
     /// bring the queue back under an identity whose messages the log ignores. Messages of an unknown queue it drops.
-    fn record_deletion(&self, topology: &mut Topology, queue: &Queue, lanes: Vec<Lane>) {
+    fn record_deletion(&self, topology: &mut Topology, change: Change, id: EntityId, lanes: Vec<Lane>) {
         let Some(definitions) = &self.definitions else { return };
-        let (journal, id) = (Arc::clone(&self.journal), queue.id);
+        let journal = Arc::clone(&self.journal);
         if topology.is_closed {
             // All that was in the virtual host is gone from the disk already.
             return journal.record(Record::QueueDeleted(id, lanes));
         }
-        let change = Change::DeleteQueue(self.name.clone(), queue.name.clone());
         topology.last_change =
             definitions.record_then(change, move || journal.record(Record::QueueDeleted(id, lanes)));
     }
@@ -384,8 +361,11 @@ impl Vhost {
             }
             self.remove_bindings_from(topology, &exchange);
             going.extend(self.unbind_everywhere(topology, &Destination::Exchange(Arc::clone(&exchange))));
-            if exchange.options.durable {
-                self.record(topology, Change::DeleteExchange(self.name.clone(), exchange.name.clone()));
+            let change = Change::DeleteExchange(self.name.clone(), exchange.name.clone());
+            match exchange.memory {
+                Some(memory) => self.record_deletion(topology, change, memory, vec![Lane::SEEN]),
+                None if exchange.options.durable => self.record(topology, change),
+                None => {}
             }
         }
     }
@@ -440,7 +420,7 @@ impl Vhost {
         }
     }
 
-    fn next_id(&self) -> EntityId {
+    pub(super) fn next_id(&self) -> EntityId {
         EntityId::new(self.ids.fetch_add(1, Ordering::Relaxed))
     }
 }

@@ -170,13 +170,9 @@ impl Channel {
             // RabbitMQ: what goes nowhere is confirmed.
             return Outcome::Ack;
         }
-        let Accepted(accepted) = self.context.session.enqueue(&mut routes, message, now);
+        let Accepted(accepted) = self.context.session.enqueue(&mut routes, passage, message, now);
         self.routes = routes;
-        if accepted {
-            return Outcome::Ack;
-        }
-        passage.forget();
-        Outcome::Nack
+        if accepted { Outcome::Ack } else { Outcome::Nack }
     }
 
     /// basic.return (§1.8.3.8). It goes out before the confirm of the same publish.

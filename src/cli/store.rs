@@ -94,7 +94,10 @@ fn print(text: &str, code: ExitCode) -> ExitCode {
 }
 
 fn called(found: &Inspection, queue: QueueId) -> String {
-    let Known { id, priority, name } = found.known(queue);
+    let Known { id, priority, is_memory, name } = found.known(queue);
+    if let (true, Some((vhost, name))) = (is_memory, name) {
+        return format!("what exchange '{name}' in vhost '{vhost}' has seen");
+    }
     let with = match priority {
         Some(0) => String::new(),
         Some(priority) => format!(" (priority {priority})"),
@@ -106,19 +109,28 @@ fn called(found: &Inspection, queue: QueueId) -> String {
     }
 }
 
+/// Which of a queue's messages these are, or that they are none.
+fn level(known: &Known<'_>) -> String {
+    match known.priority {
+        _ if known.is_memory => "seen".to_owned(),
+        None => "delayed".to_owned(),
+        Some(priority) => priority.to_string(),
+    }
+}
+
 const COLUMNS: usize = 7;
 
 fn table(found: &Inspection, text: &mut String) {
     let messages = &found.messages;
     let rows = messages.queues.iter().map(|queue| {
-        let Known { id, priority, name } = found.known(QueueId(queue.id));
-        let (vhost, name) = name.unwrap_or(("?", "?"));
+        let known = found.known(QueueId(queue.id));
+        let (vhost, name) = known.name.unwrap_or(("?", "?"));
         let QueueReport { messages, octets, garbage_octets, .. } = queue;
         [
             vhost.into(),
             name.into(),
-            id.to_string(),
-            priority.map_or_else(|| "delayed".to_owned(), |priority| priority.to_string()),
+            known.id.to_string(),
+            level(&known),
             messages.to_string(),
             octets.to_string(),
             garbage_octets.to_string(),
@@ -182,21 +194,22 @@ fn line(finding: &Finding) -> String {
 fn json_of(found: &Inspection) -> Value {
     let messages = &found.messages;
     let queue = |queue: &QueueReport| {
-        let Known { id, priority, name } = found.known(QueueId(queue.id));
+        let Known { id, priority, is_memory, name } = found.known(QueueId(queue.id));
         let (vhost, name) = name.unzip();
         json!({
             "vhost": vhost, "name": name, "id": id,
-            "priority": priority, "messages": queue.messages, "octets": queue.octets,
+            "priority": priority, "seen": is_memory, "messages": queue.messages, "octets": queue.octets,
             "garbage_octets": queue.garbage_octets,
         })
     };
     let lost = messages.lost.iter().map(|lost| {
-        let Known { id, priority, name } = found.known(lost.queue);
+        let Known { id, priority, is_memory, name } = found.known(lost.queue);
         let (vhost, name) = name.unzip();
         let runs: Vec<[u64; 2]> = lost.runs.iter().map(|run| [run.first.0, run.last.0]).collect();
         let octets: Vec<Option<u64>> = lost.runs.iter().map(|run| run.octets).collect();
         json!({
-            "vhost": vhost, "name": name, "id": id, "priority": priority, "messages": runs, "octets_each": octets,
+            "vhost": vhost, "name": name, "id": id,
+            "priority": priority, "seen": is_memory, "messages": runs, "octets_each": octets,
         })
     });
     let damage = found.definitions.iter().chain(&messages.damage).map(json_of_finding);

@@ -47,7 +47,7 @@ pub enum ArgumentError {
     NoCacheSize,
     /// For how long they are to be remembered is no positive integer.
     BadCacheTtl,
-    /// They are remembered in memory only.
+    /// They are remembered in memory or on disk.
     BadCachePersistence,
     /// How to route has to be said, by the name of another type.
     BadDelayedType,
@@ -62,6 +62,8 @@ pub(super) struct Deduplication {
     pub(super) size_max: usize,
     /// For how many milliseconds; `None`: as long as there is room.
     pub(super) ttl_ms: Option<u64>,
+    /// In memory only, though the exchange be durable.
+    pub(super) is_volatile: bool,
 }
 
 /// What `x-consistent-hash` takes the hash of.
@@ -105,6 +107,13 @@ pub fn routing_type(kind: ExchangeType, arguments: &FieldTable) -> ExchangeType 
     if kind == ExchangeType::DelayedMessage { delayed_type(arguments).unwrap_or(kind) } else { kind }
 }
 
+/// Whether an exchange that was declared with these arguments, which were [checked](check), remembers on disk what it
+/// has seen, if it is durable.
+pub fn keeps_memories(kind: ExchangeType, arguments: &FieldTable) -> bool {
+    routing_type(kind, arguments) == ExchangeType::MessageDeduplication
+        && Deduplication::from_arguments(arguments).is_ok_and(|asked| !asked.is_volatile)
+}
+
 fn delayed_type(arguments: &FieldTable) -> Result<ExchangeType, ArgumentError> {
     let name =
         arguments.get(DELAYED_TYPE).and_then(FieldValue::as_str).ok_or(ArgumentError::BadDelayedType)?;
@@ -134,12 +143,13 @@ impl Deduplication {
     pub(super) fn from_arguments(arguments: &FieldTable) -> Result<Self, ArgumentError> {
         let size = arguments.get(CACHE_SIZE).and_then(positive).ok_or(ArgumentError::NoCacheSize)?;
         let ttl = arguments.get(CACHE_TTL).map(|value| positive(value).ok_or(ArgumentError::BadCacheTtl));
-        match arguments.get(CACHE_PERSISTENCE).map(FieldValue::as_str) {
-            None | Some(Some("memory")) => {}
-            // On disk it would have to be written before each message that it lets through.
+        let is_volatile = match arguments.get(CACHE_PERSISTENCE).map(FieldValue::as_str) {
+            None | Some(Some("disk")) => false,
+            Some(Some("memory")) => true,
             Some(_) => return Err(ArgumentError::BadCachePersistence),
-        }
-        Ok(Self { size_max: usize::try_from(size).unwrap_or(usize::MAX), ttl_ms: ttl.transpose()? })
+        };
+        let size_max = usize::try_from(size).unwrap_or(usize::MAX);
+        Ok(Self { size_max, ttl_ms: ttl.transpose()?, is_volatile })
     }
 }
 
@@ -189,10 +199,9 @@ impl fmt::Display for ArgumentError {
                 write!(f, "Invalid argument, '{DELAYED_TYPE}' must be an existing exchange type")
             }
             Self::UnknownType(name) => write!(f, "unknown exchange type '{name}'"),
-            Self::BadCachePersistence => write!(
-                f,
-                "Invalid argument, '{CACHE_PERSISTENCE}' must be 'memory': what was seen is not kept on disk"
-            ),
+            Self::BadCachePersistence => {
+                write!(f, "Invalid argument, '{CACHE_PERSISTENCE}' must be either 'memory' or 'disk'")
+            }
         }
     }
 }
@@ -238,11 +247,16 @@ mod tests {
         }
         let reason = "Invalid argument, 'x-cache-ttl' must be an integer greater than 0";
         assert_eq!(refused(&[size(5_i32.into()), ("x-cache-ttl", 0_i32.into())]), reason);
-        assert_eq!(refused(&[size(5_i32.into()), ("x-cache-persistence", "memory".into())]), "accepted");
-        assert!(
-            refused(&[size(5_i32.into()), ("x-cache-persistence", "disk".into())])
-                .contains("not kept on disk")
-        );
+        for persistence in ["memory", "disk"] {
+            let entries = [size(5_i32.into()), ("x-cache-persistence", persistence.into())];
+            assert_eq!(refused(&entries), "accepted");
+            let mut arguments = FieldTable::new();
+            entries.iter().for_each(|(key, value)| arguments.insert(key, value.clone()));
+            let kept = keeps_memories(ExchangeType::MessageDeduplication, &arguments);
+            assert_eq!(kept, persistence == "disk");
+        }
+        let reason = "Invalid argument, 'x-cache-persistence' must be either 'memory' or 'disk'";
+        assert_eq!(refused(&[size(5_i32.into()), ("x-cache-persistence", "paper".into())]), reason);
     }
 
     #[test]

@@ -42,5 +42,5 @@ pub use exchange_type::ExchangeType;
 pub use headers::MessageHeaders;
 pub use history::History;
 pub use router::Router;
-pub use seen::{Seen, Sighting};
+pub use seen::{Memory, Seen, Sighting};
 pub use subject::{Subject, Target};

@@ -1,7 +1,8 @@
 //! What a deduplicating exchange (RabbitMQ's plugin) remembers: the headers `x-deduplication-header` that it has
 //! seen, for some time and up to some number. The oldest make room.
 //!
-//! In memory only: after a restart nothing has been seen.
+//! Each has a place, counted in order of arrival. Of those that are kept on disk somebody is told by and by what is
+//! forgotten; after a restart they are given back.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -29,13 +30,30 @@ pub struct Seen {
     /// In order of arrival, with the arrival's number: an entry that was seen anew stands here twice.
     order: VecDeque<(Fingerprint, u64)>,
     arrivals: u64,
+    /// Places of what was kept and is forgotten.
+    forgotten: Vec<u64>,
     budget: Arc<MemoryBudget>,
 }
+
+/// Forgotten places that are told at once: neighbours are told as one.
+const TOLD_AT_ONCE: usize = 64;
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     arrival: u64,
     expires: Option<Timestamp>,
+    is_kept: bool,
+}
+
+/// What has been seen, as it is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// Its place.
+    pub place: u64,
+    /// What tells it apart.
+    pub fingerprint: Fingerprint,
+    /// Until when it is remembered; `None`: as long as there is room.
+    pub expires: Option<Timestamp>,
 }
 
 /// What a message is to an exchange that has seen others.
@@ -53,38 +71,69 @@ impl Seen {
     /// Nothing seen yet.
     pub fn new(arguments: &FieldTable, budget: Arc<MemoryBudget>) -> Self {
         // What was declared was accepted, so there is no error to come.
-        let Deduplication { size_max, ttl_ms } = Deduplication::from_arguments(arguments).unwrap_or_default();
-        Self { size_max, ttl_ms, entries: AHashMap::new(), order: VecDeque::new(), arrivals: 0, budget }
+        let Deduplication { size_max, ttl_ms, .. } =
+            Deduplication::from_arguments(arguments).unwrap_or_default();
+        let (entries, order, forgotten) = (AHashMap::new(), VecDeque::new(), Vec::new());
+        Self { size_max, ttl_ms, entries, order, arrivals: 0, forgotten, budget }
     }
 
     /// Looks at a message with these headers, and remembers it.
     pub fn see(&mut self, headers: Option<&FieldTable>, now: Timestamp) -> Sighting {
         let Some(fingerprint) = headers.and_then(Fingerprint::of_headers) else { return Sighting::Anonymous };
-        if self
-            .entries
-            .get(&fingerprint)
-            .is_some_and(|entry| entry.expires.is_none_or(|expires| expires > now))
+        if let Some(entry) = self.entries.get(&fingerprint)
+            && entry.expires.is_none_or(|expires| expires > now)
         {
             return Sighting::Duplicate;
         }
-        self.forget(fingerprint);
-        self.make_room();
         let own_ttl = headers.and_then(|headers| headers.get(TTL_HEADER)).and_then(FieldValue::as_integer);
         let ttl = own_ttl.and_then(|ttl| u64::try_from(ttl).ok()).or(self.ttl_ms);
         self.arrivals += 1;
-        let entry = Entry { arrival: self.arrivals, expires: ttl.map(|ttl| now.plus_millis(ttl)) };
-        self.entries.insert(fingerprint, entry);
-        self.order.push_back((fingerprint, self.arrivals));
-        self.budget.take(ENTRY_OCTETS);
+        let expires = ttl.map(|ttl| now.plus_millis(ttl));
+        self.enter(fingerprint, Entry { arrival: self.arrivals, expires, is_kept: false });
         Sighting::New(fingerprint)
+    }
+
+    fn enter(&mut self, fingerprint: Fingerprint, entry: Entry) {
+        self.forget(fingerprint);
+        self.make_room();
+        self.order.push_back((fingerprint, entry.arrival));
+        self.entries.insert(fingerprint, entry);
+        self.budget.take(ENTRY_OCTETS);
     }
 
     /// Takes a sighting back: the message went nowhere, and may come again.
     pub fn forget(&mut self, fingerprint: Fingerprint) {
-        if self.entries.remove(&fingerprint).is_some() {
+        if let Some(entry) = self.entries.remove(&fingerprint) {
             self.budget.give_back(ENTRY_OCTETS);
+            self.forgotten.extend(entry.is_kept.then_some(entry.arrival));
         }
         self.drop_leading_gaps();
+    }
+
+    /// A sighting is kept on disk from now on: how. `None` if it is already, or made room meanwhile.
+    pub fn keep(&mut self, fingerprint: Fingerprint) -> Option<Memory> {
+        let entry = self.entries.get_mut(&fingerprint).filter(|entry| !entry.is_kept)?;
+        entry.is_kept = true;
+        Some(Memory { place: entry.arrival, fingerprint, expires: entry.expires })
+    }
+
+    /// Places of what was kept and is forgotten, if there are many enough to be told.
+    pub fn take_forgotten(&mut self) -> Vec<u64> {
+        if self.forgotten.len() < TOLD_AT_ONCE { Vec::new() } else { std::mem::take(&mut self.forgotten) }
+    }
+
+    /// What was kept is remembered again, in order of its places; places up to `last` were given. Returns the places of
+    /// what is not: its time is over, or there is no room.
+    pub fn restore(&mut self, kept: &[Memory], last: u64, now: Timestamp) -> Vec<u64> {
+        for Memory { place, fingerprint, expires } in kept {
+            if expires.is_some_and(|expires| expires <= now) {
+                self.forgotten.push(*place);
+            } else {
+                self.enter(*fingerprint, Entry { arrival: *place, expires: *expires, is_kept: true });
+            }
+        }
+        self.arrivals = self.arrivals.max(last);
+        std::mem::take(&mut self.forgotten)
     }
 
     fn make_room(&mut self) {
@@ -180,6 +229,37 @@ mod tests {
             seen.forget(fingerprint);
         }
         assert!(seen.entries.is_empty() && seen.order.is_empty());
+    }
+
+    #[test]
+    fn what_is_kept_is_known_again_and_what_is_forgotten_is_told() {
+        let mut before = seen(100, Some(1_000));
+        let kept: Vec<_> = (0..100_u32)
+            .map(|value| {
+                let headers = table(&[(HEADER, i64::from(value).into())]);
+                let at = Timestamp::from_millis(u64::from(value));
+                let Sighting::New(fingerprint) = before.see(Some(&headers), at) else { panic!("{value}") };
+                before.keep(fingerprint).unwrap()
+            })
+            .collect();
+        assert_eq!((kept[99].place, kept[99].expires), (100, Some(Timestamp::from_millis(1_099))));
+        assert!(before.keep(kept[0].fingerprint).is_none(), "once");
+        for value in 1_000..1_063 {
+            assert!(is_new(&mut before, value, 0) && before.take_forgotten().is_empty());
+        }
+        assert!(is_new(&mut before, 1_063, 0));
+        assert_eq!(before.take_forgotten(), (1..=64).collect::<Vec<_>>());
+
+        let mut after = seen(10, Some(1_000));
+        let now = Timestamp::from_millis(1_050);
+        let gone = after.restore(&kept, 200, now);
+        assert_eq!(gone, (1..=90).collect::<Vec<_>>(), "expired, or beyond the size");
+        let headers = table(&[(HEADER, 99_i64.into())]);
+        assert_eq!(after.see(Some(&headers), now), Sighting::Duplicate);
+        assert!(is_new(&mut after, 0, 1_050));
+        let headers = table(&[(HEADER, 0_i64.into())]);
+        assert_eq!(after.see(Some(&headers), now), Sighting::Duplicate);
+        assert_eq!(after.arrivals, 201, "no place is given twice");
     }
 
     #[test]

@@ -174,14 +174,18 @@ pub(super) async fn publish(
     let now = api.now();
     let passage = session.route(&exchange, &message, &[], now, &mut routes);
     let routed = !routes.is_empty();
-    let (accepted, logged) = session.journal().batch(|| session.enqueue(&mut routes, &message, now));
-    if !routed || !accepted.0 {
-        passage.forget();
-    }
+    let (accepted, logged) = session.journal().batch(|| {
+        if routed {
+            session.enqueue(&mut routes, passage, &message, now).0
+        } else {
+            passage.forget();
+            true
+        }
+    });
     if let Some(position) = logged {
         session.journal().durable(position).await;
     }
-    json(&Routed { routed: routed && accepted.0 })
+    json(&Routed { routed: routed && accepted })
 }
 
 /// Properties as they go with the message, and what the broker itself needs of them.

@@ -156,8 +156,8 @@ pub(super) async fn aliveness(State(api): State<Arc<Api>>, caller: Caller, path:
     let envelope = Envelope { routing_key: key, properties: &[0, 0], ..Envelope::default() };
     let message = Message::new(&envelope, b"test_message");
     let mut routes = Routes::new();
-    let _nothing_to_remember = session.route(&exchange, &message, &[], now, &mut routes);
-    session.enqueue(&mut routes, &message, now);
+    let passage = session.route(&exchange, &message, &[], now, &mut routes);
+    session.enqueue(&mut routes, passage, &message, now);
     match session.get(&name, true, now)? {
         Some(_) => healthy(),
         None => Err(Refusal::unavailable("the test message did not come back")),

@@ -32,6 +32,8 @@ pub struct ExchangeDefinition {
     pub internal: bool,
     /// Its arguments as declared.
     pub arguments: FieldTable,
+    /// What it has seen is kept under this identity, never used for anything else.
+    pub memory: Option<EntityId>,
 }
 
 /// A binding between durable ends. All of it is its identity.
@@ -125,6 +127,9 @@ impl ExchangeDefinition {
         table.insert("auto_delete", self.auto_delete);
         table.insert("internal", self.internal);
         table.insert("arguments", nested(&self.arguments));
+        if let Some(memory) = self.memory {
+            table.insert("memory", memory.get().cast_signed());
+        }
         encode(&table)
     }
 
@@ -135,6 +140,10 @@ impl ExchangeDefinition {
             auto_delete: flag(&table, "auto_delete")?,
             internal: flag(&table, "internal")?,
             arguments: arguments(&table)?,
+            memory: table
+                .get("memory")
+                .and_then(FieldValue::as_integer)
+                .map(|id| EntityId::new(id.cast_unsigned())),
         })
     }
 }

@@ -17,6 +17,7 @@ use super::tables::{
     self, BINDINGS, ByName, EXCHANGES, GLOBAL_PARAMETERS, NEXT_ID_KEY, NUMBERS, Named, OPERATOR_POLICIES,
     PERMISSIONS, POLICIES, QUEUES, TOPIC_PERMISSIONS, Tables, USERS, VHOSTS,
 };
+use crate::id::EntityId;
 use crate::name::Name;
 
 pub(super) const FILE: &str = "definitions.redb";
@@ -58,6 +59,12 @@ pub struct Recovered {
 }
 
 impl Recovered {
+    /// The identities under which something may be stored: of queues, and of what exchanges have seen.
+    pub fn stored_ids(&self) -> impl Iterator<Item = EntityId> {
+        let memories = self.exchanges.iter().filter_map(|(_, _, exchange)| exchange.memory);
+        self.queues.iter().map(|(_, _, queue)| queue.id).chain(memories)
+    }
+
     /// Whether nothing was ever declared.
     pub fn is_empty(&self) -> bool {
         self.exchanges.is_empty() && self.queues.is_empty() && self.bindings.is_empty() && self.next_id == 0

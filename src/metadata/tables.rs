@@ -124,6 +124,9 @@ impl<'t> Tables<'t> {
             Change::PutExchange(vhost, name, definition) => {
                 let key = (vhost.as_str(), name.as_str());
                 self.exchanges.open(by)?.insert(key, definition.encode().as_slice())?;
+                if let Some(memory) = definition.memory {
+                    self.raise_next_id(memory.get().saturating_add(1))?;
+                }
             }
             Change::DeleteExchange(vhost, name) => {
                 self.exchanges.open(by)?.remove((vhost.as_str(), name.as_str()))?;

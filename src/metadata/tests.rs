@@ -50,6 +50,7 @@ async fn what_is_durable_is_there_after_a_restart() {
         auto_delete: false,
         internal: true,
         arguments: FieldTable::new(),
+        memory: Some(EntityId::new(5)),
     };
     let changes = [
         Change::PutExchange(vhost(), Name::from("logs"), exchange.clone()),

@@ -44,8 +44,7 @@ impl Queue {
             return Enqueued::Refused;
         }
         if std::mem::take(&mut after.effects.duplicate) {
-            // Its like is the queue's responsibility already.
-            return Enqueued::Accepted(None);
+            return Enqueued::Duplicate;
         }
         inner.tally.publish += 1;
         self.dispatch(inner, after, now);

@@ -9,6 +9,9 @@ const PRIORITIES: u16 = 256;
 pub struct Lane(u16);
 
 impl Lane {
+    /// A lane of no queue: what an exchange has seen is kept in it.
+    pub const SEEN: Self = Self(u16::MAX);
+
     /// The lane of ready messages of a priority; 0 in a queue without priorities.
     pub const fn of_priority(priority: u8) -> Self {
         Self(priority as u16)

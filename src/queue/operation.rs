@@ -11,6 +11,8 @@ pub enum Enqueued {
     /// It is the queue's responsibility now. RabbitMQ: also when the queue was deleted meanwhile.
     /// With a place, if it is to be logged before it is confirmed.
     Accepted(Option<Placement>),
+    /// Its like is the queue's responsibility already.
+    Duplicate,
     /// The queue is full and refuses.
     Refused,
 }

@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering;
 use super::state::residence::{Evictable, Evicted, Stored, Whereabouts};
 use super::{Inner, Lane, Queue, Seq};
 use crate::clock::Timestamp;
+use crate::fingerprint::Fingerprint;
 
 /// Messages that are to be read back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,12 @@ impl Queue {
     /// somebody has measured them.
     pub fn restore(self: &Arc<Self>, level: Lane, runs: &[(u64, u64)], body_bytes: Option<u64>) {
         self.inner.lock().state.restore(level, runs, body_bytes);
+    }
+
+    /// What tells messages apart that are there at the start, in a queue that takes no duplicates.
+    pub fn restore_present(&self, present: &[(Seq, Fingerprint)]) {
+        let mut inner = self.inner.lock();
+        present.iter().for_each(|(seq, known)| inner.state.restore_present(*seq, *known));
     }
 
     /// Logged messages of a lane that are there at the start and not due, as ascending runs, the first of them due at

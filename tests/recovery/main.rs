@@ -19,6 +19,7 @@ mod damage;
 mod definitions;
 mod delays;
 mod delivery_counts;
+mod duplicates;
 mod durability;
 mod faulty;
 mod full_disk;

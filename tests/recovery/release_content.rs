@@ -90,11 +90,11 @@ impl Maker<'_> {
         let (message, now) = (Message::new(&envelope, body.as_bytes()), self.broker.clock.now());
         let exchange = self.session.vhost.exchange(to.0).unwrap();
         let mut routes = Routes::new();
-        let _passage = self.session.route(&exchange, &message, &[], now, &mut routes);
+        let passage = self.session.route(&exchange, &message, &[], now, &mut routes);
         let mut reached: Vec<_> = routes.iter().map(|queue| queue.name.as_str().to_owned()).collect();
         reached.sort_unstable();
         assert_eq!(reached, queues);
-        assert!(self.session.enqueue(&mut routes, &message, now).0);
+        assert!(self.session.enqueue(&mut routes, passage, &message, now).0);
         if persistent {
             self.there.extend(queues.iter().map(|queue| (*queue, message.clone())));
         }

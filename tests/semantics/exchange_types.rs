@@ -331,4 +331,8 @@ async fn a_deduplicating_exchange_has_to_say_how_much_it_remembers() {
     let text =
         "PRECONDITION_FAILED - Missing or invalid argument, 'x-cache-size' must be an integer greater than 0";
     peer.expect_refusal(1, declare_exchange("never", "x-message-deduplication"), 406, text).await;
+    let text =
+        "PRECONDITION_FAILED - Invalid argument, 'x-cache-persistence' must be either 'memory' or 'disk'";
+    let method = declare_exchange("never", "x-message-deduplication").arg("x-cache-size", 1);
+    peer.expect_refusal(1, method.arg("x-cache-persistence", "paper"), 406, text).await;
 }

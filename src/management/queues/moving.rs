@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::broker::{Clearance, Routes, Session};
+use crate::broker::{Clearance, Passage, Routes, Session};
 use crate::clock::Timestamp;
 use crate::management::answer::{Answer, json as answer};
 use crate::management::api::Api;
@@ -66,7 +66,8 @@ fn carry(
     for moved in 0..count {
         let Some((queue, fetched)) = session.get(from, false, now)? else { return Ok(moved) };
         let message = arrival(&fetched.message);
-        let accepted = session.enqueue(&mut Routes::from([Arc::clone(to)]), &message, now).0;
+        let accepted =
+            session.enqueue(&mut Routes::from([Arc::clone(to)]), Passage::default(), &message, now).0;
         let how = if accepted { Settlement::Ack } else { Settlement::PutBack };
         session.settle(&queue, &[LeaseRef { seq: fetched.seq, holder: fetched.holder }], how, now);
         if !accepted {

@@ -107,6 +107,11 @@ impl State {
         self.ready.restore(level, runs, body_bytes.unwrap_or_default());
     }
 
+    /// What tells a message apart that is there at the start.
+    pub fn restore_present(&mut self, seq: Seq, fingerprint: Fingerprint) {
+        self.present.enter(seq, fingerprint);
+    }
+
     /// The end of restoring: places up to `last` were given before the start. `uncertain`: what had been delivered by
     /// then is not known, so that every message may have been.
     pub fn restored(&mut self, last: Seq, uncertain: bool) {
