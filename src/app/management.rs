@@ -1,9 +1,11 @@
 //! The management API and metrics with their sockets: bound with the others, so that a port in use ends the start.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::auth::{OperatorFile, OperatorToken};
 use crate::broker::Broker;
 use crate::config::Config;
 use crate::management::{ListenerFacts, Management, NodeFacts, Service};
@@ -21,6 +23,8 @@ pub(super) struct Running {
     management: Option<Management>,
     /// Where it listens, and for what.
     addresses: Vec<(SocketAddr, Service)>,
+    /// The data directory with the operator file, which goes at the end.
+    operator_dir: Option<PathBuf>,
 }
 
 /// Binds what the configuration says.
@@ -55,6 +59,7 @@ fn node_facts(config: &Config) -> NodeFacts {
         connections_max: config.limits.connections_max,
         data_dir: config.data_dir.clone(),
         tls: None,
+        operator: config.data_dir.is_some().then(OperatorToken::random),
     }
 }
 
@@ -67,8 +72,13 @@ impl Bound {
         broker: &Arc<Broker>,
     ) -> io::Result<Running> {
         if self.sockets.is_empty() {
-            return Ok(Running { management: None, addresses: Vec::new() });
+            return Ok(Running {
+                management: None,
+                addresses: Vec::new(),
+                operator_dir: self.admit_operator(amqp)?,
+            });
         }
+        let operator_dir = self.admit_operator(amqp)?;
         let amqp = amqp.iter().map(|address| ListenerFacts { protocol: "amqp", address: *address });
         let tls = tls.iter().map(|address| ListenerFacts { protocol: "amqp/ssl", address: *address });
         self.node.listeners.extend(amqp.chain(tls));
@@ -84,8 +94,33 @@ impl Bound {
             addresses.push((address, service));
         }
         let management = Management::start(services, Arc::clone(broker), self.node)?;
-        Ok(Running { management: Some(management), addresses })
+        Ok(Running { management: Some(management), addresses, operator_dir })
     }
+
+    /// Writes the file by which who administers this machine is let in.
+    fn admit_operator(&self, amqp: &[SocketAddr]) -> io::Result<Option<PathBuf>> {
+        let (Some(dir), Some(token)) = (&self.node.data_dir, &self.node.operator) else { return Ok(None) };
+        let api = self.sockets.iter().filter(|(.., service)| *service == Service::Api);
+        let file = OperatorFile {
+            node: self.node.name.clone(),
+            pid: std::process::id(),
+            amqp: amqp.first().copied().map(local),
+            api: api.map(|(_, address, _)| local(*address)).find(|address| address.ip().is_loopback()),
+            token: token.clone(),
+        };
+        file.write(dir)?;
+        Ok(Some(dir.clone()))
+    }
+}
+
+/// Where this machine reaches a listener.
+fn local(address: SocketAddr) -> SocketAddr {
+    if !address.ip().is_unspecified() {
+        return address;
+    }
+    let loopback: IpAddr =
+        if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+    SocketAddr::new(loopback, address.port())
 }
 
 impl Running {
@@ -96,6 +131,9 @@ impl Running {
 
     /// Lets answers that are under way go out.
     pub(super) async fn stop(self) {
+        if let Some(dir) = &self.operator_dir {
+            OperatorFile::remove(dir);
+        }
         if let Some(management) = self.management {
             management.stop().await;
         }

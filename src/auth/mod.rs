@@ -4,12 +4,14 @@
 //!   Authority  logging in: SASL answers, passwords, who must wait after too many failures
 //!   Accounts   users, tags, permissions and limits: on disk, and in memory with a generation that every change moves
 //!   Rights     what one user may do in one virtual host, compiled; good for as long as the generation
+//!   operator   whoever can read a file in the data directory administers the broker from its own machine
 //! ```
 
 pub mod accounts;
 mod authority;
 mod error;
 mod grant;
+mod operator;
 mod password;
 mod sasl;
 mod throttle;
@@ -23,6 +25,7 @@ pub use accounts::{Accounts, KnownAccounts};
 pub use authority::{Arrival, Authority, Claim, GUEST, LoginCounts, LoginRules};
 pub use error::AccountError;
 pub use grant::{Grant, Rights, TopicGrant};
+pub use operator::{OperatorFile, OperatorToken};
 pub use password::{Algorithm, InvalidPassword, PASSWORD_OCTETS_MAX, PasswordHash};
 
 /// A user who has logged in.

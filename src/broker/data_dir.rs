@@ -5,6 +5,7 @@
 //!          VERSION     its format (storage)
 //!          meta/       definitions (metadata)
 //!          messages/   the log and segments (storage)
+//!          operator    who may administer the broker from its machine (auth)
 //!          spill/      messages that left the memory and are not kept: emptied at each start
 //! ```
 

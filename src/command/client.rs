@@ -22,14 +22,14 @@ const SHOWN_MAX: usize = 200;
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// Who asks.
-#[derive(Debug)]
-pub(super) struct Login {
-    pub(super) user: String,
-    pub(super) password: String,
+pub(super) enum Login {
+    /// A user.
+    Password { user: String, password: String },
+    /// Whoever can read the broker's operator file; `name` stands in errors.
+    Operator { name: String, token: String },
 }
 
 /// A way to a broker's management API.
-#[derive(Debug)]
 pub(super) struct Client {
     agent: Agent,
     /// Without a slash at its end.
@@ -60,7 +60,13 @@ pub(super) fn path(segments: &[&str]) -> Path {
         // A String takes everything.
         let _ = write!(text, "/{}", encode(segment));
     }
-    Path { text, about: segments.join("/") }
+    let about = format!("/api{text}");
+    Path { text, about }
+}
+
+/// RFC 7617.
+fn basic(user: &str, password: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
 }
 
 fn encode(text: &str) -> String {
@@ -101,9 +107,24 @@ impl Client {
             .user_agent(concat!("lepus/", env!("CARGO_PKG_VERSION")))
             .build()
             .new_agent();
-        let Login { user, password } = login;
-        let authorization = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
+        let (user, authorization) = match login {
+            Login::Password { user, password } => {
+                let authorization = basic(&user, &password);
+                (user, authorization)
+            }
+            Login::Operator { name, token } => (name, format!("Operator {token}")),
+        };
         Ok(Self { agent, url: url.to_owned(), user, authorization })
+    }
+
+    /// The same way, for another user.
+    pub(super) fn acting_as(&self, user: &str, password: &str) -> Self {
+        Self {
+            agent: self.agent.clone(),
+            url: self.url.clone(),
+            user: user.to_owned(),
+            authorization: basic(user, password),
+        }
     }
 
     /// The document at a path.
@@ -239,7 +260,7 @@ mod tests {
     fn names_are_encoded_in_paths() {
         let path = path(&["queues", "/", "a b"]).query("sort", "x&y");
         assert_eq!(path.text, "/queues/%2F/a%20b?sort=x%26y");
-        assert_eq!(path.about, "queues///a b");
+        assert_eq!(path.about, "/api/queues/%2F/a%20b");
     }
 
     #[test]

@@ -13,12 +13,13 @@ use super::text::{self, Column};
 pub(super) type Done = Result<(), Failure>;
 
 /// What a command works with.
-#[derive(Debug)]
 pub(super) struct Context {
     pub(super) client: Client,
     /// The virtual host that was asked for.
     pub(super) vhost: Option<String>,
     pub(super) format: Format,
+    /// Where the settings of this machine say that AMQP is served.
+    pub(super) amqp: Option<std::net::SocketAddr>,
 }
 
 impl Context {

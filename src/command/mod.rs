@@ -8,10 +8,12 @@
 //! Nothing here knows the broker's insides: a broker on another machine is served the same way.
 
 mod access;
+pub(crate) mod admin;
 mod arguments;
 mod client;
 mod clients;
 mod context;
+pub(crate) mod ctl;
 mod definitions;
 mod exchanges;
 mod failure;

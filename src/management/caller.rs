@@ -1,4 +1,5 @@
-//! Who asks: HTTP's basic authentication, and what RabbitMQ's tags let a user see and do.
+//! Who asks: HTTP's basic authentication, and what RabbitMQ's tags let a user see and do. From loopback, a token stands
+//! for who administers this machine (`auth/operator.rs`).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::api::Api;
 use super::refusal::Refusal;
 use crate::auth::{Claim, User};
+use crate::name::Name;
 
 /// Where a request comes from.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +37,15 @@ pub(super) enum Tag {
 pub(super) struct Caller {
     pub(super) user: Arc<User>,
     pub(super) tags: Vec<String>,
+    /// Whether it is who administers this machine: everything is permitted then.
+    pub(super) is_operator: bool,
 }
+
+/// Under which name who administers this machine appears.
+const OPERATOR: &str = "operator";
+
+/// HTTP's word before a token.
+const TOKEN_SCHEME: &str = "Operator ";
 
 impl FromRequestParts<Arc<Api>> for Caller {
     type Rejection = Refusal;
@@ -45,6 +55,9 @@ impl FromRequestParts<Arc<Api>> for Caller {
             return Err(Refusal::internal("a request from nowhere"));
         };
         let header = parts.headers.get(AUTHORIZATION).and_then(|header| header.to_str().ok());
+        if let Some(token) = header.and_then(|header| header.strip_prefix(TOKEN_SCHEME)) {
+            return Self::operator(api, *peer, token);
+        }
         let claim = header.and_then(basic).ok_or_else(|| Refusal::unknown_caller("Login failed"))?;
         let authority = &api.broker.authority;
         let user = authority.login(claim, peer.ip(), api.now()).await.map_err(|error| {
@@ -52,7 +65,7 @@ impl FromRequestParts<Arc<Api>> for Caller {
             Refusal::unknown_caller("Login failed")
         })?;
         let tags = authority.accounts.user(user.name.as_str()).map(|user| user.tags).unwrap_or_default();
-        let caller = Self { tags, user };
+        let caller = Self { tags, user, is_operator: false };
         caller.need(Tag::Management)?;
         Ok(caller)
     }
@@ -72,6 +85,17 @@ fn basic(header: &str) -> Option<Claim> {
 }
 
 impl Caller {
+    /// Who administers this machine: knows the token, and asks from loopback.
+    fn operator(api: &Api, peer: SocketAddr, token: &str) -> Result<Self, Refusal> {
+        let is_known = api.node.operator.as_ref().is_some_and(|known| known.is(token));
+        if !is_known || !peer.ip().to_canonical().is_loopback() {
+            tracing::warn!(%peer, "an operator's token was refused");
+            return Err(Refusal::unknown_caller("Login failed"));
+        }
+        let user = Arc::new(User { name: Name::from(OPERATOR) });
+        Ok(Self { user, tags: vec!["administrator".to_owned()], is_operator: true })
+    }
+
     /// Refuses who has none of the tags that include this one.
     pub(super) fn need(&self, tag: Tag) -> Result<(), Refusal> {
         if self.has(tag) {

@@ -60,6 +60,9 @@ pub(super) struct Declaration {
     default_queue_type: Option<String>,
     #[serde(default, deserialize_with = "durability")]
     durability: DurabilityDeclaration,
+    /// Whether the firehose is to be on; as it is, if nothing is said.
+    #[serde(default)]
+    tracing: Option<bool>,
 }
 
 /// `null` is as the server promises; what is not there changes nothing.
@@ -84,7 +87,7 @@ impl Declaration {
 
 impl From<Declaration> for VhostDeclaration {
     fn from(declaration: Declaration) -> Self {
-        let Declaration { description, tags, default_queue_type, durability } = declaration;
+        let Declaration { description, tags, default_queue_type, durability, tracing: _ } = declaration;
         // Exports of RabbitMQ write out that there is none.
         let is_one = |kind: &String| !kind.is_empty() && kind != "undefined";
         let default_queue_type = default_queue_type.filter(is_one);
@@ -100,8 +103,15 @@ pub(super) async fn declare(
     body: Json,
 ) -> Answer {
     caller.need(Tag::Administrator)?;
-    let declaration = body.parse::<Declaration>()?.into();
-    put(api.broker.put_vhost(&path.name("vhost")?, declaration).await?)
+    let declaration = body.parse::<Declaration>()?;
+    let (name, tracing) = (path.name("vhost")?, declaration.tracing);
+    let is_new = api.broker.put_vhost(&name, declaration.into()).await?;
+    if let (Some(on), Some(vhost)) = (tracing, api.broker.vhost(name.as_str()))
+        && vhost.is_tracing() != on
+    {
+        vhost.set_tracing(on);
+    }
+    put(is_new)
 }
 
 /// DELETE `/api/vhosts/{vhost}`. Who is connected to it is closed by the broker.

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -85,6 +86,12 @@ impl Broker {
     pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         let with: Vec<&str> = arguments.iter().copied().chain(["--format", "json"]).collect();
         serde_json::from_str(&self.ok(&with)).unwrap()
+    }
+
+    /// Ends in order.
+    pub(crate) fn stop(&mut self) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        assert!(self.child.wait().unwrap().success());
     }
 
     /// An AMQP connection with channel 1 open.

@@ -9,7 +9,10 @@ mod support;
 mod broker;
 
 mod accounts;
+mod admin;
+mod ctl;
 mod entities;
 mod failures;
 mod messages;
+mod operator;
 mod watching;

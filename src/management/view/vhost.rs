@@ -65,7 +65,7 @@ impl<'v> Vhost<'v> {
                 default_queue_type,
                 durability: definition.durability.map(Durability::name),
             },
-            tracing: false,
+            tracing: vhost.is_tracing(),
             cluster_state: BTreeMap::from([(api.node.name.as_str(), "running")]),
             message_stats: MessageStats::new(OF_CHANNEL, tally, Change { delta: delta.tally, seconds }),
             depths: Depths::new(depth, Change { delta: delta.depth, seconds }),

@@ -1,0 +1,177 @@
+//! The options of `rabbitmqadmin`.
+
+use crate::command::failure::Failure;
+
+/// How rows are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Format {
+    #[default]
+    Table,
+    Tsv,
+    Long,
+    KeyValue,
+    /// Names only, between spaces.
+    Bash,
+    RawJson,
+    PrettyJson,
+}
+
+/// A command line that was read.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    /// What is no option.
+    pub(super) words: Vec<String>,
+    /// Where the API is, if something was said of it.
+    pub(super) url: Option<String>,
+    pub(super) user: Option<String>,
+    pub(super) password: Option<String>,
+    pub(super) vhost: Option<String>,
+    pub(super) timeout: Option<u64>,
+    pub(super) format: Format,
+    pub(super) sort: Option<String>,
+    pub(super) depth: Option<usize>,
+    pub(super) sort_reverse: bool,
+    pub(super) quiet: bool,
+    pub(super) version: bool,
+    pub(super) help: bool,
+}
+
+/// What comes before the scheme, host and port are put together.
+#[derive(Default)]
+struct Place {
+    host: Option<String>,
+    port: Option<String>,
+    tls: bool,
+    prefix: String,
+    base: Option<String>,
+}
+
+impl Line {
+    pub(super) fn parse(arguments: &[String]) -> Result<Self, Failure> {
+        let (mut line, mut place) = (Self::default(), Place::default());
+        let mut rest = arguments.iter();
+        while let Some(word) = rest.next() {
+            if !word.starts_with('-') || word == "-" {
+                line.words.push(word.clone());
+                continue;
+            }
+            let (option, inline) = split(word);
+            if line.flag(&option, &mut place) {
+                continue;
+            }
+            let value = inline.or_else(|| rest.next().cloned());
+            let value = value.ok_or_else(|| Failure::Usage(format!("option {option} needs a value")))?;
+            line.valued(&option, value, &mut place)?;
+        }
+        line.url = place.url();
+        Ok(line)
+    }
+
+    fn flag(&mut self, option: &str, place: &mut Place) -> bool {
+        match option {
+            "-q" | "--quiet" => self.quiet = true,
+            "-R" | "--sort-reverse" => self.sort_reverse = true,
+            "-s" | "--ssl" => place.tls = true,
+            "--version" => self.version = true,
+            "-h" | "--help" => self.help = true,
+            _ => return false,
+        }
+        true
+    }
+
+    fn valued(&mut self, option: &str, value: String, place: &mut Place) -> Result<(), Failure> {
+        let number = |value: &str| {
+            value.parse().map_err(|_| Failure::Usage(format!("option {option}: '{value}' is no number")))
+        };
+        match option {
+            "-H" | "--host" => place.host = Some(value),
+            "-P" | "--port" => place.port = Some(value),
+            "-U" | "--base-uri" => place.base = Some(value),
+            "--path-prefix" => place.prefix = value,
+            "-V" | "--vhost" => self.vhost = Some(value),
+            "-u" | "--username" => self.user = Some(value),
+            "-p" | "--password" => self.password = Some(value),
+            "-S" | "--sort" => self.sort = Some(value),
+            "-f" | "--format" => self.format = format(&value)?,
+            "-d" | "--depth" => self.depth = Some(usize::try_from(number(&value)?).unwrap_or(usize::MAX)),
+            "-t" | "--request-timeout" => self.timeout = Some(number(&value)?),
+            unknown => return Err(Failure::Usage(format!("no such option: {unknown}"))),
+        }
+        Ok(())
+    }
+
+    /// Whether the usual columns are shown, where none are asked for.
+    pub(super) fn uses_columns(&self) -> bool {
+        self.depth.is_none_or(|depth| depth == 1)
+            && !matches!(self.format, Format::RawJson | Format::PrettyJson)
+    }
+}
+
+/// `--host=x` and `-Hx` are an option and its value.
+fn split(word: &str) -> (String, Option<String>) {
+    if word.starts_with("--") {
+        return match word.split_once('=') {
+            Some((option, value)) => (option.to_owned(), Some(value.to_owned())),
+            None => (word.to_owned(), None),
+        };
+    }
+    let (option, value): (String, String) = (word.chars().take(2).collect(), word.chars().skip(2).collect());
+    (option, (!value.is_empty()).then_some(value))
+}
+
+fn format(name: &str) -> Result<Format, Failure> {
+    Ok(match name {
+        "table" => Format::Table,
+        "tsv" => Format::Tsv,
+        "long" => Format::Long,
+        "kvp" => Format::KeyValue,
+        "bash" => Format::Bash,
+        "raw_json" => Format::RawJson,
+        "pretty_json" => Format::PrettyJson,
+        unknown => return Err(Failure::Usage(format!("Format {unknown} not recognised"))),
+    })
+}
+
+impl Place {
+    /// The API's URL; nothing if nothing was said of it.
+    fn url(self) -> Option<String> {
+        if let Some(base) = self.base {
+            return Some(base);
+        }
+        if self.host.is_none() && self.port.is_none() && self.prefix.is_empty() && !self.tls {
+            return None;
+        }
+        let scheme = if self.tls { "https" } else { "http" };
+        let (host, port) =
+            (self.host.as_deref().unwrap_or("localhost"), self.port.as_deref().unwrap_or("15672"));
+        Some(format!("{scheme}://{host}:{port}{}", self.prefix))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Line, Failure> {
+        Line::parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn options_stand_anywhere() {
+        let line = parse("-H h list -Vv queues --port=1 -u u -p p name -f tsv -q").unwrap();
+        assert_eq!(line.words, ["list", "queues", "name"]);
+        assert_eq!(line.url.as_deref(), Some("http://h:1"));
+        assert_eq!((line.user.as_deref(), line.vhost.as_deref()), (Some("u"), Some("v")));
+        assert_eq!((line.format, line.quiet), (Format::Tsv, true));
+        assert_eq!(parse("list queues").unwrap().url, None);
+        assert_eq!(parse("-s list").unwrap().url.as_deref(), Some("https://localhost:15672"));
+        assert_eq!(parse("-U http://a:2/ list").unwrap().url.as_deref(), Some("http://a:2/"));
+    }
+
+    #[test]
+    fn what_is_unknown_or_cut_off_is_said() {
+        for line in ["-H", "--bogus x", "-f xml", "-d deep", "-Z"] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+}
