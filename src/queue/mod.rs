@@ -484,3 +484,6 @@ impl fmt::Debug for Queue {
         f.debug_struct("Queue").field("id", &self.id).field("name", &self.name).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

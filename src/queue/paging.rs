@@ -76,10 +76,16 @@ impl Queue {
     }
 
     /// What is to be read back now. `None`: nothing any more, and [`super::Host::page_in`] will be called again.
-    pub fn page_wanted(&self, now: Timestamp) -> Option<PageWanted> {
+    pub fn page_wanted(self: &Arc<Self>, now: Timestamp) -> Option<PageWanted> {
         let mut inner = self.inner.lock();
         let wanted = inner.wanted(now);
         inner.paging_in = wanted.is_some();
+        // While messages are read nobody waits for the time of those that are not.
+        let arm = if wanted.is_none() { self.rearm(&mut inner, now) } else { None };
+        drop(inner);
+        if let Some(at) = arm {
+            self.host.arm(self, at);
+        }
         wanted
     }
 

@@ -13,30 +13,34 @@ const ENTRY_OCTETS: u64 = 96;
 #[derive(Debug, Default)]
 pub(super) struct Present {
     by_seq: AHashMap<Seq, Fingerprint>,
-    seqs: AHashMap<Fingerprint, Seq>,
+    /// How many messages have it. More than one, if one came back late to be tried again.
+    counts: AHashMap<Fingerprint, usize>,
 }
 
 impl Present {
     pub(super) fn holds(&self, fingerprint: Fingerprint) -> bool {
-        self.seqs.contains_key(&fingerprint)
+        self.counts.contains_key(&fingerprint)
     }
 
+    /// A message is there; it may have been known before.
     pub(super) fn enter(&mut self, seq: Seq, fingerprint: Fingerprint) {
+        self.leave(seq);
         self.by_seq.insert(seq, fingerprint);
-        self.seqs.insert(fingerprint, seq);
+        *self.counts.entry(fingerprint).or_default() += 1;
     }
 
     pub(super) fn leave(&mut self, seq: Seq) {
         let Some(fingerprint) = self.by_seq.remove(&seq) else { return };
-        if self.seqs.get(&fingerprint) == Some(&seq) {
-            self.seqs.remove(&fingerprint);
+        let left = self.counts.remove(&fingerprint).unwrap_or_default().saturating_sub(1);
+        if left > 0 {
+            self.counts.insert(fingerprint, left);
         }
     }
 
     /// Only these stay.
     pub(super) fn retain(&mut self, stays: impl Fn(Seq) -> bool) {
-        self.by_seq.retain(|seq, _| stays(*seq));
-        self.seqs.retain(|_, seq| stays(*seq));
+        let left: Vec<_> = self.by_seq.keys().copied().filter(|seq| !stays(*seq)).collect();
+        left.into_iter().for_each(|seq| self.leave(seq));
     }
 
     /// Octets of memory that this takes.

@@ -3,6 +3,8 @@ use super::*;
 use crate::message::Envelope;
 use crate::queue::lease::FetchId;
 use crate::queue::ready::Departed;
+use crate::queue::retry::{Retry, RetryOn};
+use lepus_protocol::{FieldTable, Properties};
 
 /// Somebody who fetches.
 const GET: Holder = Holder::Get(FetchId::new(0));
@@ -334,4 +336,31 @@ fn a_message_comes_back_as_often_as_the_delivery_limit_says() {
     }
     assert_eq!(effects.dropped.first().unwrap().reason, DropReason::DeliveryLimit);
     assert_eq!((state.ready_len(), state.memory()), (0, 0));
+}
+
+/// A message with a header that tells it apart.
+fn told_apart() -> Message {
+    let mut headers = FieldTable::new();
+    headers.insert("x-deduplication-header", 1_i64);
+    let (mut encoded, mut properties) = (Vec::new(), Vec::new());
+    headers.encode(&mut encoded);
+    Properties { headers: Some(&encoded), ..Properties::default() }.encode(&mut properties);
+    Message::new(&Envelope { properties: &properties, ..Envelope::default() }, b"m")
+}
+
+#[test]
+fn what_came_while_its_like_waited_for_its_retry_is_known_after_that_has_gone() {
+    let retry = Retry { on: RetryOn::All, min_ms: 1, max_ms: None, multiplier: None };
+    let limits = Limits { deduplicates: true, retry: Some(retry), ..Limits::default() };
+    let mut state = State::new(limits, false);
+    enqueue(&mut state, told_apart());
+    let first = state.lease_head(GET, NOW, &mut Effects::default()).unwrap();
+    state.apply(Command::Return(first.seq, Cause::Returned), NOW, &mut Effects::default());
+    assert!(!enqueue(&mut state, told_apart()).duplicate, "nothing like it is there meanwhile");
+    state.advance(NOW.plus_millis(1), &mut Effects::default());
+    assert_eq!(state.ready_len(), 2);
+    assert!(state.settle_head(&mut Effects::default()).is_some());
+    assert!(enqueue(&mut state, told_apart()).duplicate);
+    assert!(state.settle_head(&mut Effects::default()).is_some());
+    assert!(!enqueue(&mut state, told_apart()).duplicate);
 }

@@ -1,0 +1,278 @@
+//! A queue with everything that it can do, beside a list that does the same: random operations give the same on both.
+//!
+//! More cases than the tests run: `PROPTEST_CASES=20000 cargo test --lib queue::tests`; others: `PROPTEST_RNG_SEED=1`.
+
+mod model;
+mod real;
+
+use proptest::prelude::*;
+use proptest::test_runner::{RngSeed, TestCaseError};
+
+use model::Model;
+use real::Real;
+
+/// Cases that every run of the tests looks at: some seconds.
+const CASES: u32 = 1_000;
+
+/// The same ones each time, unless somebody asks for others.
+const SEED: u64 = 7;
+
+/// What holds for the queue.
+#[derive(Clone, Debug, Default)]
+struct Rules {
+    /// Of the type quorum, where there are no priorities.
+    quorum: bool,
+    priority_max: Option<u8>,
+    ttl_ms: Option<u64>,
+    length_max: Option<u64>,
+    bytes_max: Option<u64>,
+    overflow: &'static str,
+    delivery_limit: Option<u32>,
+    retry: Option<Backoff>,
+    single_active: bool,
+    deduplicates: bool,
+    lease_ms: Option<u64>,
+    /// Messages leave the memory.
+    pages: bool,
+}
+
+/// `x-delayed-retry-*`.
+#[derive(Clone, Debug)]
+struct Backoff {
+    on: &'static str,
+    min_ms: u64,
+    max_ms: Option<u64>,
+    multiplier: Option<u64>,
+}
+
+/// A message to be published.
+#[derive(Clone, Debug)]
+struct Publish {
+    /// Which it is.
+    number: u32,
+    /// Octets of its body besides the number.
+    size: usize,
+    persistent: bool,
+    priority: u8,
+    ttl_ms: Option<u64>,
+    delay_ms: Option<u64>,
+    /// `x-deduplication-header`.
+    header: Option<u32>,
+}
+
+/// How leases end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Ack,
+    Discard,
+    /// nack with requeue.
+    Nack,
+    /// reject with requeue.
+    Reject,
+}
+
+/// What a consumer asks for.
+#[derive(Clone, Debug)]
+struct Consume {
+    priority: i64,
+    prefetch: Option<u32>,
+    no_ack: bool,
+    lease_ms: Option<u64>,
+}
+
+/// One thing that happens. Consumers are numbered as they come, leases as they are given.
+#[derive(Clone, Debug)]
+enum Step {
+    Publish(Publish),
+    Get {
+        no_ack: bool,
+    },
+    Settle {
+        lease: usize,
+        end: End,
+    },
+    Consume(Consume),
+    Cancel {
+        consumer: usize,
+    },
+    /// Its channel ends.
+    Lose {
+        consumer: usize,
+    },
+    /// It takes nothing any more.
+    Block {
+        consumer: usize,
+    },
+    Unblock {
+        consumer: usize,
+    },
+    Purge,
+    Pass {
+        ms: u64,
+    },
+    /// What can leaves the memory.
+    Evict,
+}
+
+/// A message that was given out; to nobody in particular with basic.get.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Given {
+    to: Option<usize>,
+    number: u32,
+    redelivered: bool,
+    returns: u32,
+}
+
+/// What a step has led to, as it is to be seen from outside.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Seen {
+    answer: String,
+    given: Vec<Given>,
+    /// Dead letters and why.
+    dead: Vec<(u32, &'static str)>,
+    /// Consumers that held something for too long.
+    expired: Vec<usize>,
+    /// Ready, leased, delayed, consumers; octets of ready bodies.
+    counts: (usize, usize, usize, usize, u64),
+}
+
+impl Publish {
+    fn body(&self) -> String {
+        format!("{:04}{}", self.number, "x".repeat(self.size))
+    }
+}
+
+fn rules() -> impl Strategy<Value = Rules> {
+    let maybe = |range: std::ops::Range<u64>| prop::option::weighted(0.4, range);
+    let overflow =
+        prop::sample::select(vec!["drop-head", "drop-head", "reject-publish", "reject-publish-dlx"]);
+    let backoff = (
+        prop::sample::select(vec!["all", "failed", "returned"]),
+        1..8_u64,
+        prop::option::of(8..20_u64),
+        prop::option::of(1..4_u64),
+    );
+    let backoff =
+        backoff.prop_map(|(on, min_ms, max_ms, multiplier)| Backoff { on, min_ms, max_ms, multiplier });
+    let limits = (maybe(0..25), maybe(0..6), maybe(0..40), overflow, prop::option::weighted(0.3, 0..4_u32));
+    let switches = (any::<bool>(), prop::option::of(0..4_u8), any::<bool>(), any::<bool>(), any::<bool>());
+    (limits, switches, prop::option::weighted(0.4, backoff), maybe(5..30)).prop_map(
+        |(limits, switches, retry, lease_ms)| {
+            let (ttl_ms, length_max, bytes_max, overflow, delivery_limit) = limits;
+            let (quorum, priority_max, single_active, deduplicates, pages) = switches;
+            let quorum = quorum && priority_max.is_none();
+            // Of messages that are tried again at the same moment those that have to be read for it come last.
+            let lease_ms = lease_ms.filter(|_| !(pages && retry.is_some()));
+            let rules =
+                Rules { quorum, priority_max, ttl_ms, length_max, bytes_max, overflow, ..Rules::default() };
+            Rules { delivery_limit, retry, single_active, deduplicates, lease_ms, pages, ..rules }
+        },
+    )
+}
+
+/// A step whose consumers and leases are still to be found among those that there are.
+fn step() -> impl Strategy<Value = Step> {
+    let maybe = |range: std::ops::Range<u64>| prop::option::weighted(0.25, range);
+    let message = (0..8_usize, any::<bool>(), 0..5_u8, maybe(0..30), maybe(1..30));
+    let publish = (message, prop::option::weighted(0.4, 0..2_u32)).prop_map(|(message, header)| {
+        let (size, persistent, priority, ttl_ms, delay_ms) = message;
+        Step::Publish(Publish { number: 0, size, persistent, priority, ttl_ms, delay_ms, header })
+    });
+    let end = prop::sample::select(vec![End::Ack, End::Discard, End::Nack, End::Reject]);
+    let consume = (0..3_i64, prop::option::of(1..4_u32), any::<bool>(), maybe(0..20));
+    let consume = consume.prop_map(|(priority, prefetch, no_ack, lease_ms)| {
+        Step::Consume(Consume { priority, prefetch, no_ack, lease_ms })
+    });
+    let consumer = || any::<usize>();
+    prop_oneof![
+        10 => publish,
+        3 => any::<bool>().prop_map(|no_ack| Step::Get { no_ack }),
+        8 => (any::<usize>(), end).prop_map(|(lease, end)| Step::Settle { lease, end }),
+        2 => consume,
+        1 => consumer().prop_map(|consumer| Step::Cancel { consumer }),
+        1 => consumer().prop_map(|consumer| Step::Lose { consumer }),
+        1 => consumer().prop_map(|consumer| Step::Block { consumer }),
+        2 => consumer().prop_map(|consumer| Step::Unblock { consumer }),
+        1 => Just(Step::Purge),
+        5 => (1..15_u64).prop_map(|ms| Step::Pass { ms }),
+        4 => Just(Step::Evict),
+    ]
+}
+
+/// The step with a consumer and a lease that there are; `None` if there is none.
+fn resolved(step: Step, number: u32, rules: &Rules, model: &Model) -> Option<Step> {
+    let one_of = |list: Vec<usize>, which: usize| list.get(which.checked_rem(list.len())?).copied();
+    let consumer = |which| one_of(model.consuming(), which);
+    Some(match step {
+        Step::Publish(publish) => {
+            // One that expires on disk is there until it has been read: its like may be due in that very moment.
+            let is_apart = !(rules.pages && rules.deduplicates && publish.delay_ms.is_some());
+            Step::Publish(Publish { number, header: publish.header.filter(|_| is_apart), ..publish })
+        }
+        Step::Settle { lease, end } => Step::Settle { lease: one_of(model.unsettled(), lease)?, end },
+        Step::Cancel { consumer: which } => Step::Cancel { consumer: consumer(which)? },
+        Step::Lose { consumer: which } => Step::Lose { consumer: consumer(which)? },
+        Step::Block { consumer: which } => Step::Block { consumer: consumer(which)? },
+        Step::Unblock { consumer: which } => Step::Unblock { consumer: consumer(which)? },
+        step @ (Step::Get { .. } | Step::Consume(_) | Step::Purge | Step::Pass { .. } | Step::Evict) => step,
+    })
+}
+
+fn config() -> ProptestConfig {
+    let asked = ProptestConfig::default();
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { asked.cases } else { CASES };
+    let rng_seed = if asked.rng_seed == RngSeed::Random { RngSeed::Fixed(SEED) } else { asked.rng_seed };
+    ProptestConfig { cases, rng_seed, failure_persistence: None, ..asked }
+}
+
+/// Does the steps on both sides.
+fn agree(rules: &Rules, steps: Vec<Step>) -> Result<(), TestCaseError> {
+    let mut model = Model::new(rules.clone());
+    let mut real = Real::new(rules);
+    let mut done = Vec::new();
+    for (number, step) in (0..).zip(steps) {
+        let Some(step) = resolved(step, number, rules, &model) else { continue };
+        let (mut expected, mut seen) = (model.step(&step), real.step(&step));
+        done.push(step);
+        if rules.pages {
+            // A lower level's dead need not wait until those of a higher one have been read.
+            expected.dead.sort_unstable();
+            seen.dead.sort_unstable();
+        }
+        prop_assert_eq!(&seen, &expected, "left is the queue; after {:#?}", done);
+    }
+    real.check_rest()
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn a_queue_does_what_a_simple_list_does(rules in rules(), steps in prop::collection::vec(step(), 1..60)) {
+        agree(&rules, steps)?;
+    }
+}
+
+#[test]
+fn a_head_on_disk_expires_also_when_that_of_another_level_was_read_last() {
+    let publish = |priority: u8, delay_ms: Option<u64>| {
+        let (number, size, persistent, ttl_ms, header) = (0, 0, false, None, None);
+        Step::Publish(Publish { number, size, persistent, priority, ttl_ms, delay_ms, header })
+    };
+    let rules = Rules {
+        priority_max: Some(2),
+        ttl_ms: Some(12),
+        overflow: "drop-head",
+        pages: true,
+        ..Rules::default()
+    };
+    let steps = vec![
+        publish(0, Some(1)),
+        publish(1, None),
+        Step::Pass { ms: 5 },
+        publish(0, None),
+        Step::Evict,
+        Step::Pass { ms: 8 },
+    ];
+    agree(&rules, steps).unwrap();
+}

@@ -1,0 +1,421 @@
+//! What a queue is to do, told as simply as it can be: a list of messages that is searched each time.
+//!
+//! Written from what RabbitMQ promises, not from the queue: quadratic, without lanes, levels, rings or pages.
+
+use std::cmp::Reverse;
+
+use super::{Backoff, Consume, End, Given, Publish, Rules, Seen, Step};
+
+/// A quorum queue's delivery limit where none is asked for.
+const QUORUM_DELIVERIES: u32 = 20;
+
+#[derive(Clone, Debug)]
+enum Where {
+    Ready,
+    /// Not settled.
+    Held {
+        lease: usize,
+        by: Option<usize>,
+        since: u64,
+    },
+    /// Not due: its turn among those that are due at the same moment.
+    Waiting {
+        due: u64,
+        turn: usize,
+    },
+}
+
+#[derive(Clone, Debug)]
+struct Message {
+    publish: Publish,
+    level: u8,
+    /// Its place in its level.
+    place: usize,
+    expires: Option<u64>,
+    deliveries: u32,
+    /// It came back and waits, or has waited, to be tried again.
+    retried: bool,
+    at: Where,
+}
+
+#[derive(Clone, Debug)]
+struct Consumer {
+    asks: Consume,
+    gone: bool,
+    blocked: bool,
+    /// It has refused a delivery, and has not said since that it takes some.
+    paused: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Model {
+    rules: Rules,
+    now: u64,
+    messages: Vec<Message>,
+    consumers: Vec<Consumer>,
+    /// Consumers that can take something, in the order in which it is their turn.
+    turns: Vec<usize>,
+    places: usize,
+    leases: usize,
+    /// Leases that their holders have not settled, run out or not.
+    unsettled: Vec<(usize, Option<usize>)>,
+    seen: Seen,
+}
+
+impl Model {
+    pub(super) fn new(rules: Rules) -> Self {
+        Self { rules, ..Self::default() }
+    }
+
+    /// Consumers that there are.
+    pub(super) fn consuming(&self) -> Vec<usize> {
+        (0..self.consumers.len()).filter(|number| !self.consumers[*number].gone).collect()
+    }
+
+    /// Leases that can be settled.
+    pub(super) fn unsettled(&self) -> Vec<usize> {
+        self.unsettled.iter().map(|(lease, _)| *lease).collect()
+    }
+
+    pub(super) fn step(&mut self, step: &Step) -> Seen {
+        match step {
+            Step::Publish(publish) => self.publish(publish),
+            Step::Get { no_ack } => self.get(*no_ack),
+            Step::Settle { lease, end } => {
+                self.unsettled.retain(|(known, _)| known != lease);
+                self.settle(*lease, *end);
+                self.deliver();
+            }
+            Step::Consume(asks) => {
+                let asks = asks.clone();
+                self.consumers.push(Consumer { asks, gone: false, blocked: false, paused: false });
+                self.deliver();
+            }
+            Step::Cancel { consumer } => self.cancel(*consumer),
+            Step::Lose { consumer } => {
+                self.cancel(*consumer);
+                self.give_all_back(*consumer, End::Reject);
+            }
+            Step::Block { consumer } => self.consumers[*consumer].blocked = true,
+            Step::Unblock { consumer } => {
+                (self.consumers[*consumer].blocked, self.consumers[*consumer].paused) = (false, false);
+                self.deliver();
+            }
+            Step::Purge => self.purge(),
+            Step::Pass { ms } => {
+                for _ in 1..*ms {
+                    self.now += 1;
+                    self.tick();
+                }
+                self.now += 1;
+            }
+            Step::Evict => {}
+        }
+        self.tick();
+        self.seen.counts = self.counts();
+        std::mem::take(&mut self.seen)
+    }
+
+    fn counts(&self) -> (usize, usize, usize, usize, u64) {
+        let count = |is: fn(&Where) -> bool| self.messages.iter().filter(|message| is(&message.at)).count();
+        (
+            count(|at| matches!(at, Where::Ready)),
+            count(|at| matches!(at, Where::Held { .. })),
+            count(|at| matches!(at, Where::Waiting { .. })),
+            self.consuming().len(),
+            self.ready().map(|message| message.publish.body().len() as u64).sum(),
+        )
+    }
+
+    fn ready(&self) -> impl Iterator<Item = &Message> {
+        self.messages.iter().filter(|message| matches!(message.at, Where::Ready))
+    }
+
+    /// Where in the list the next message is: of those of the highest level the first.
+    fn next(&self) -> Option<usize> {
+        let ready = (0..self.messages.len()).filter(|at| matches!(self.messages[*at].at, Where::Ready));
+        ready.min_by_key(|at| (Reverse(self.messages[*at].level), self.messages[*at].place))
+    }
+
+    fn publish(&mut self, publish: &Publish) {
+        let like = |message: &&Message| message.publish.header == publish.header;
+        let is_there =
+            self.messages.iter().filter(like).any(|message| !matches!(message.at, Where::Waiting { .. }));
+        if self.rules.deduplicates && publish.header.is_some() && is_there {
+            self.seen.answer = "duplicate".to_owned();
+            return;
+        }
+        let rejects = match self.rules.overflow {
+            // It is for classic queues.
+            "reject-publish-dlx" => !self.rules.quorum,
+            overflow => overflow == "reject-publish",
+        };
+        let octets = publish.body().len() as u64;
+        if publish.delay_ms.is_none() && rejects && self.is_too_much(1, octets) {
+            self.seen.answer = "refused".to_owned();
+            if self.rules.overflow == "reject-publish-dlx" {
+                self.seen.dead.push((publish.number, "maxlen"));
+            }
+            return;
+        }
+        self.seen.answer = "accepted".to_owned();
+        let level = self.rules.priority_max.map_or(0, |max| publish.priority.min(max));
+        let message = Message {
+            publish: publish.clone(),
+            level,
+            place: 0,
+            expires: None,
+            deliveries: 0,
+            retried: false,
+            at: Where::Ready,
+        };
+        match publish.delay_ms {
+            Some(delay) => self.wait(message, delay),
+            None => self.arrive(message),
+        }
+        self.deliver();
+    }
+
+    fn is_too_much(&self, more: u64, octets: u64) -> bool {
+        let (ready, .., ready_octets) = self.counts();
+        self.rules.length_max.is_some_and(|max| ready as u64 + more > max)
+            || self.rules.bytes_max.is_some_and(|max| ready_octets + octets > max)
+    }
+
+    /// The last of its level.
+    fn arrive(&mut self, mut message: Message) {
+        self.places += 1;
+        message.place = self.places;
+        message.at = Where::Ready;
+        if !message.retried {
+            let ttl = [self.rules.ttl_ms, message.publish.ttl_ms].into_iter().flatten().min();
+            message.expires = ttl.map(|ttl| self.now + ttl);
+        }
+        self.messages.push(message);
+    }
+
+    fn wait(&mut self, mut message: Message, delay_ms: u64) {
+        self.places += 1;
+        message.at = Where::Waiting { due: self.now + delay_ms, turn: self.places };
+        self.messages.push(message);
+    }
+
+    /// What is due becomes ready, in order of its time, then of its arrival.
+    fn make_due_ready(&mut self) {
+        let due = |message: &Message| match message.at {
+            Where::Waiting { due, turn } => (due <= self.now).then_some((due, turn)),
+            Where::Ready | Where::Held { .. } => None,
+        };
+        let mut ready: Vec<_> =
+            self.messages.iter().filter(|message| due(message).is_some()).cloned().collect();
+        ready.sort_by_key(&due);
+        let now = self.now;
+        self.messages.retain(|message| !matches!(message.at, Where::Waiting { due, .. } if due <= now));
+        for message in ready {
+            let header = message.publish.header;
+            let like = |other: &&Message| other.publish.header == header;
+            let mut like = self.messages.iter().filter(like);
+            let is_there = like.any(|other| !matches!(other.at, Where::Waiting { .. }));
+            // Its like came meanwhile; but what was given out before is not lost for that.
+            if message.retried || !(self.rules.deduplicates && header.is_some() && is_there) {
+                self.arrive(message);
+            }
+        }
+    }
+
+    /// Heads of levels go whose time is over; the highest level first.
+    fn expire(&mut self, is_over: impl Fn(u64) -> bool) {
+        loop {
+            let head =
+                |level: u8| self.ready().filter(|message| message.level == level).min_by_key(|m| m.place);
+            let heads = (0..=u8::MAX).rev().filter_map(head);
+            let over =
+                heads.filter(|head| head.expires.is_some_and(&is_over)).map(|head| head.publish.number);
+            let Some(number) = over.take(1).next() else { return };
+            self.die(number, "expired");
+        }
+    }
+
+    fn die(&mut self, number: u32, reason: &'static str) {
+        self.messages.retain(|message| message.publish.number != number);
+        self.seen.dead.push((number, reason));
+    }
+
+    /// Everything that can be given out is given out; then what cannot stay goes.
+    fn deliver(&mut self) {
+        self.make_due_ready();
+        let now = self.now;
+        loop {
+            self.expire(|expires| expires < now);
+            self.take_turns();
+            let Some(at) = self.next() else { break };
+            let highest = self.turns.iter().map(|turn| self.consumers[*turn].asks.priority).max();
+            let turn =
+                self.turns.iter().position(|turn| Some(self.consumers[*turn].asks.priority) == highest);
+            let Some(turn) = turn else { break };
+            let consumer = self.turns.remove(turn);
+            if self.consumers[consumer].blocked {
+                self.consumers[consumer].paused = true;
+                continue;
+            }
+            let no_ack = self.consumers[consumer].asks.no_ack;
+            self.give(at, Some(consumer), no_ack);
+        }
+        self.expire(|expires| expires <= now);
+        let drops = self.rules.overflow == "drop-head"
+            || self.rules.overflow == "reject-publish-dlx" && self.rules.quorum;
+        while drops && self.is_too_much(0, 0) {
+            let Some(at) = self.next() else { break };
+            self.die(self.messages[at].publish.number, "maxlen");
+        }
+        // Whatever is at the head now.
+        self.expire(|expires| expires <= now);
+    }
+
+    /// Who can take something now is the last to have a turn; who cannot has none.
+    fn take_turns(&mut self) {
+        let can = |number: usize| self.can_take(number);
+        let turns: Vec<_> = self.turns.iter().copied().filter(|turn| can(*turn)).collect();
+        let new = (0..self.consumers.len()).filter(|number| can(*number) && !turns.contains(number));
+        self.turns = turns.iter().copied().chain(new).collect();
+    }
+
+    fn can_take(&self, number: usize) -> bool {
+        let Consumer { asks, gone, paused, .. } = &self.consumers[number];
+        let is_first = self.consuming().first() == Some(&number);
+        let has_credit =
+            asks.no_ack || asks.prefetch.is_none_or(|limit| self.held_by(number) < limit as usize);
+        !gone && !paused && has_credit && (is_first || !self.rules.single_active)
+    }
+
+    fn held_by(&self, number: usize) -> usize {
+        let held = |message: &&Message| matches!(message.at, Where::Held { by, .. } if by == Some(number));
+        self.messages.iter().filter(held).count()
+    }
+
+    fn give(&mut self, at: usize, to: Option<usize>, no_ack: bool) {
+        let message = &mut self.messages[at];
+        let (number, redelivered) = (message.publish.number, message.deliveries > 0);
+        let Rules { quorum, delivery_limit, retry, .. } = &self.rules;
+        let tells = *quorum || delivery_limit.is_some() || retry.is_some();
+        let returns = if tells { message.deliveries } else { 0 };
+        self.seen.given.push(Given { to, number, redelivered, returns });
+        if no_ack {
+            self.messages.remove(at);
+            return;
+        }
+        message.deliveries += 1;
+        message.at = Where::Held { lease: self.leases, by: to, since: self.now };
+        self.unsettled.push((self.leases, to));
+        self.leases += 1;
+    }
+
+    fn get(&mut self, no_ack: bool) {
+        self.make_due_ready();
+        let now = self.now;
+        self.expire(|expires| expires < now);
+        match self.next() {
+            None => self.seen.answer = "empty".to_owned(),
+            Some(at) => {
+                self.give(at, None, no_ack);
+                self.seen.answer = format!("{} left", self.ready().count());
+            }
+        }
+    }
+
+    /// Ends a lease, unless it has run out.
+    fn settle(&mut self, lease: usize, end: End) {
+        let held =
+            |message: &Message| matches!(message.at, Where::Held { lease: known, .. } if known == lease);
+        let Some(at) = self.messages.iter().position(held) else { return };
+        let number = self.messages[at].publish.number;
+        match end {
+            End::Ack => drop(self.messages.remove(at)),
+            End::Discard => self.die(number, "rejected"),
+            End::Nack | End::Reject => self.give_back(at, end),
+        }
+        self.take_turns();
+    }
+
+    fn give_back(&mut self, at: usize, end: End) {
+        let mut message = self.messages[at].clone();
+        let limit = self.rules.delivery_limit.or_else(|| self.rules.quorum.then_some(QUORUM_DELIVERIES));
+        if limit.is_some_and(|limit| message.deliveries > limit) {
+            return self.die(message.publish.number, "delivery_limit");
+        }
+        match self.rules.retry.as_ref().and_then(|backoff| backoff.delay_ms(message.deliveries, end)) {
+            Some(delay_ms) => {
+                self.messages.remove(at);
+                message.retried = true;
+                self.wait(message, delay_ms);
+            }
+            None => self.messages[at].at = Where::Ready,
+        }
+    }
+
+    fn cancel(&mut self, consumer: usize) {
+        self.consumers[consumer].gone = true;
+        self.deliver();
+    }
+
+    /// All that a consumer holds comes back.
+    fn give_all_back(&mut self, consumer: usize, end: End) {
+        let (its, others) = self.unsettled.iter().partition(|(_, by)| *by == Some(consumer));
+        self.unsettled = others;
+        let its: Vec<(usize, Option<usize>)> = its;
+        for (lease, _) in its {
+            self.settle(lease, end);
+            self.deliver();
+        }
+    }
+
+    fn purge(&mut self) {
+        let before = self.messages.len();
+        self.messages.retain(|message| matches!(message.at, Where::Held { .. }));
+        self.seen.answer = (before - self.messages.len()).to_string();
+    }
+
+    /// Time has come: for messages, and for those who hold some for too long.
+    fn tick(&mut self) {
+        let now = self.now;
+        self.expire(|expires| expires <= now);
+        let mut fetched = Vec::new();
+        let mut expired = Vec::new();
+        for message in &self.messages {
+            let Where::Held { lease, by, since } = message.at else { continue };
+            let own = by.and_then(|consumer| self.consumers[consumer].asks.lease_ms);
+            let limit = own.or(self.rules.lease_ms).filter(|limit| *limit > 0);
+            match (limit, by) {
+                (Some(limit), Some(consumer)) if since + limit <= now => expired.push(consumer),
+                (Some(limit), None) if since + limit <= now => fetched.push((since, message.place, lease)),
+                (_, _) => {}
+            }
+        }
+        fetched.sort_unstable();
+        fetched.iter().for_each(|(_, _, lease)| self.settle(*lease, End::Nack));
+        expired.sort_unstable();
+        expired.dedup();
+        expired.iter().for_each(|consumer| self.consumers[*consumer].gone = true);
+        self.deliver();
+        for consumer in expired {
+            self.seen.expired.push(consumer);
+            self.give_all_back(consumer, End::Nack);
+        }
+    }
+}
+
+impl Backoff {
+    /// By how much a message is delayed that was given out so many times.
+    fn delay_ms(&self, deliveries: u32, end: End) -> Option<u64> {
+        let is_meant = match self.on {
+            "failed" => end == End::Reject,
+            "returned" => end == End::Nack,
+            _ => true,
+        };
+        let delay = match self.multiplier {
+            Some(multiplier) => self.min_ms * multiplier.pow(deliveries - 1),
+            None => self.min_ms * u64::from(deliveries),
+        };
+        is_meant.then(|| self.max_ms.map_or(delay, |max| delay.min(max)))
+    }
+}
