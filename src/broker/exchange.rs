@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use lepus_protocol::{FieldTable, FieldValue};
 use parking_lot::{Mutex, RwLock};
 
-use crate::exchange::arguments::routing_type;
+use crate::exchange::arguments::{is_volatile, routing_type};
 use crate::exchange::{Binding, ExchangeType, History, MemoryBudget, Router, Seen, Target};
 use crate::id::EntityId;
 use crate::metadata::DestinationKind;
@@ -58,7 +58,7 @@ pub struct Exchange {
     pub(super) history: Option<Mutex<History>>,
     /// What it has seen, where the type lets nothing through twice.
     pub(super) seen: Option<Arc<Mutex<Seen>>>,
-    /// What that is kept under, if it is.
+    /// What that may be kept under.
     pub(super) memory: Option<EntityId>,
 }
 
@@ -96,7 +96,15 @@ impl Exchange {
 
     /// Other policies hold from now on.
     pub(super) fn apply(&self, applied: Applied) {
+        if let Some(seen) = &self.seen {
+            seen.lock().reconfigure(&self.options.arguments, &applied.definition);
+        }
         *self.effective.write() = Effective::new(&self.options, applied);
+    }
+
+    /// What it sees is kept under this identity, if it is kept.
+    pub(super) fn kept_under(&self) -> Option<EntityId> {
+        self.memory.filter(|_| !self.effective.read().is_volatile)
     }
 
     /// Changes its bindings.
@@ -148,6 +156,8 @@ impl Exchange {
 struct Effective {
     applied: Arc<Applied>,
     alternate: Option<Name>,
+    /// What it sees is kept in memory only.
+    is_volatile: bool,
 }
 
 impl Effective {
@@ -156,7 +166,8 @@ impl Effective {
         let argument = options.arguments.get(ALTERNATE_EXCHANGE);
         let alternate = argument.or_else(|| applied.definition.get(ALTERNATE_EXCHANGE));
         let alternate = alternate.and_then(FieldValue::as_str).map(Name::from);
-        Self { applied: Arc::new(applied), alternate }
+        let is_volatile = is_volatile(&options.arguments, &applied.definition);
+        Self { applied: Arc::new(applied), alternate, is_volatile }
     }
 }
 

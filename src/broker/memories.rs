@@ -17,8 +17,8 @@ use super::restore::{PIECE, StoredMessages};
 use super::route::Passage;
 use super::vhost::{Topology, Vhost};
 use crate::clock::Timestamp;
-use crate::exchange::Memory;
-use crate::exchange::arguments::keeps_memories;
+use crate::exchange::arguments::routing_type;
+use crate::exchange::{ExchangeType, Memory};
 use crate::fingerprint::Fingerprint;
 use crate::id::EntityId;
 use crate::message::{Envelope, Message};
@@ -31,7 +31,7 @@ impl Passage {
     /// The message is in the log: what was seen of it goes there too.
     pub(super) fn keep(self, journal: &Journal) {
         for (exchange, fingerprint) in self.sightings {
-            let (Some(seen), Some(id)) = (&exchange.seen, exchange.memory) else { continue };
+            let (Some(seen), Some(id)) = (&exchange.seen, exchange.kept_under()) else { continue };
             let (memory, forgotten) = {
                 let mut seen = seen.lock();
                 (seen.keep(fingerprint), seen.take_forgotten())
@@ -55,8 +55,8 @@ impl Vhost {
     pub(super) fn add_exchange(&self, topology: &mut Topology, name: Name, options: ExchangeOptions) {
         let mut memory = None;
         if options.durable {
-            let keeps = self.definitions().is_some() && keeps_memories(options.kind, &options.arguments);
-            memory = keeps.then(|| self.next_id());
+            let may_keep = self.definitions().is_some() && deduplicates(&options);
+            memory = may_keep.then(|| self.next_id());
             let definition = ExchangeDefinition {
                 kind: options.kind.name().to_owned(),
                 auto_delete: options.auto_delete,
@@ -85,9 +85,9 @@ impl Vhost {
         (messages, store): (&StoredMessages, &Store),
         now: Timestamp,
     ) -> io::Result<()> {
-        let keeps = keeps_memories(options.kind, &options.arguments);
-        let Some(id) = memory.filter(|id| keeps && !messages.is_deleted(*id)) else {
-            if keeps {
+        let may_keep = deduplicates(&options);
+        let Some(id) = memory.filter(|id| may_keep && !messages.is_deleted(*id)) else {
+            if may_keep {
                 // It has none yet, or one under which the log would ignore everything.
                 self.add_exchange(&mut self.topology(), name, options);
             } else {
@@ -104,6 +104,10 @@ impl Vhost {
         forget(self.journal(), id, &forgotten);
         Ok(())
     }
+}
+
+fn deduplicates(options: &ExchangeOptions) -> bool {
+    routing_type(options.kind, &options.arguments) == ExchangeType::MessageDeduplication
 }
 
 /// Tells the log what is not remembered any more.

@@ -125,7 +125,7 @@ impl StoredMessages {
             let runs = store.live(known.id, storage::Seq(0), storage::Seq(u64::MAX));
             // A limit must know what it limits, and a queue without duplicates what it has; otherwise nobody needs to
             // read everything.
-            let limits = &queue.options.arguments.limits;
+            let limits = queue.settings().limits;
             let survey = if limits.bytes_max.is_some() || limits.deduplicates {
                 Survey::of(known, limits.deduplicates, store)?
             } else {

@@ -107,11 +107,19 @@ pub fn routing_type(kind: ExchangeType, arguments: &FieldTable) -> ExchangeType 
     if kind == ExchangeType::DelayedMessage { delayed_type(arguments).unwrap_or(kind) } else { kind }
 }
 
-/// Whether an exchange that was declared with these arguments, which were [checked](check), remembers on disk what it
-/// has seen, if it is durable.
-pub fn keeps_memories(kind: ExchangeType, arguments: &FieldTable) -> bool {
-    routing_type(kind, arguments) == ExchangeType::MessageDeduplication
-        && Deduplication::from_arguments(arguments).is_ok_and(|asked| !asked.is_volatile)
+/// What arguments, which were [checked](check), and a policy's definition say together of what a deduplicating exchange
+/// remembers: the policy's holds, as the size has to be an argument in any case.
+fn with_policy(arguments: &FieldTable, policy: &FieldTable) -> FieldTable {
+    let mut merged = arguments.clone();
+    for key in [CACHE_SIZE, CACHE_TTL, CACHE_PERSISTENCE] {
+        policy.get(key).into_iter().for_each(|value| merged.insert(key, value.clone()));
+    }
+    merged
+}
+
+/// Whether what such an exchange remembers is in memory only, though it be durable.
+pub fn is_volatile(arguments: &FieldTable, policy: &FieldTable) -> bool {
+    Deduplication::holding(arguments, policy).is_volatile
 }
 
 fn delayed_type(arguments: &FieldTable) -> Result<ExchangeType, ArgumentError> {
@@ -140,6 +148,12 @@ impl HashOn {
 }
 
 impl Deduplication {
+    /// What holds for an exchange that was declared with these arguments.
+    pub(super) fn holding(arguments: &FieldTable, policy: &FieldTable) -> Self {
+        // What was declared was accepted, and so was the policy, so there is no error to come.
+        Self::from_arguments(&with_policy(arguments, policy)).unwrap_or_default()
+    }
+
     pub(super) fn from_arguments(arguments: &FieldTable) -> Result<Self, ArgumentError> {
         let size = arguments.get(CACHE_SIZE).and_then(positive).ok_or(ArgumentError::NoCacheSize)?;
         let ttl = arguments.get(CACHE_TTL).map(|value| positive(value).ok_or(ArgumentError::BadCacheTtl));
@@ -252,8 +266,10 @@ mod tests {
             assert_eq!(refused(&entries), "accepted");
             let mut arguments = FieldTable::new();
             entries.iter().for_each(|(key, value)| arguments.insert(key, value.clone()));
-            let kept = keeps_memories(ExchangeType::MessageDeduplication, &arguments);
-            assert_eq!(kept, persistence == "disk");
+            assert_eq!(is_volatile(&arguments, &FieldTable::new()), persistence == "memory");
+            let mut policy = FieldTable::new();
+            policy.insert("x-cache-persistence", "memory");
+            assert!(is_volatile(&arguments, &policy), "the policy holds");
         }
         let reason = "Invalid argument, 'x-cache-persistence' must be either 'memory' or 'disk'";
         assert_eq!(refused(&[size(5_i32.into()), ("x-cache-persistence", "paper".into())]), reason);

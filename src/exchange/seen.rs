@@ -70,11 +70,20 @@ pub enum Sighting {
 impl Seen {
     /// Nothing seen yet.
     pub fn new(arguments: &FieldTable, budget: Arc<MemoryBudget>) -> Self {
-        // What was declared was accepted, so there is no error to come.
-        let Deduplication { size_max, ttl_ms, .. } =
-            Deduplication::from_arguments(arguments).unwrap_or_default();
+        let Deduplication { size_max, ttl_ms, .. } = Deduplication::holding(arguments, &FieldTable::new());
         let (entries, order, forgotten) = (AHashMap::new(), VecDeque::new(), Vec::new());
         Self { size_max, ttl_ms, entries, order, arrivals: 0, forgotten, budget }
+    }
+
+    /// Another policy holds: for the size at once, for the time of what comes from now on.
+    pub fn reconfigure(&mut self, arguments: &FieldTable, policy: &FieldTable) {
+        let Deduplication { size_max, ttl_ms, .. } = Deduplication::holding(arguments, policy);
+        (self.size_max, self.ttl_ms) = (size_max, ttl_ms);
+        while self.entries.len() > self.size_max
+            && let Some((oldest, _)) = self.order.front().copied()
+        {
+            self.forget(oldest);
+        }
     }
 
     /// Looks at a message with these headers, and remembers it.
@@ -260,6 +269,20 @@ mod tests {
         let headers = table(&[(HEADER, 0_i64.into())]);
         assert_eq!(after.see(Some(&headers), now), Sighting::Duplicate);
         assert_eq!(after.arrivals, 201, "no place is given twice");
+    }
+
+    #[test]
+    fn a_policy_changes_the_size_at_once_and_the_time_from_then_on() {
+        let arguments = table(&[("x-cache-size", 10.into())]);
+        let mut seen = Seen::new(&arguments, Arc::default());
+        for value in 0..5 {
+            assert!(is_new(&mut seen, value, 0));
+        }
+        seen.reconfigure(&arguments, &table(&[("x-cache-size", 2.into()), ("x-cache-ttl", 50.into())]));
+        assert!(!is_new(&mut seen, 3, 100) && !is_new(&mut seen, 4, 100), "they came before");
+        assert!(is_new(&mut seen, 2, 100) && !is_new(&mut seen, 2, 149) && is_new(&mut seen, 2, 150));
+        seen.reconfigure(&arguments, &FieldTable::new());
+        assert!(is_new(&mut seen, 7, 200) && !is_new(&mut seen, 7, 1_000_000));
     }
 
     #[test]

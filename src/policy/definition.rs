@@ -27,9 +27,11 @@ const fn operators_key(name: &'static str, what: &'static str, is_valid: fn(&Fie
     Key { name, what, is_valid, for_operators: true }
 }
 
-/// By name. Those of streams, of several nodes and of memory are accepted and have nothing to act upon.
+/// By name, as RabbitMQ and its plugin for deduplication have them. Those of streams, of several nodes and of memory
+/// are accepted and have nothing to act upon.
 const KEYS: &[Key] = &[
     key("alternate-exchange", "alternate exchange name", is_text),
+    key("consumer-disconnected-timeout", "consumer disconnected timeout", is_natural),
     key("consumer-timeout", "consumer timeout", is_natural),
     key("dead-letter-exchange", "dead letter exchange name", is_text),
     key("dead-letter-routing-key", "dead letter routing key", is_routing_key),
@@ -46,6 +48,7 @@ const KEYS: &[Key] = &[
     operators_key("max-in-memory-length", "maximum memory in bytes", is_natural),
     operators_key("max-length", "maximum length", is_natural),
     operators_key("max-length-bytes", "maximum length in bytes", is_natural),
+    operators_key("member-placement-tag", "member placement tag", is_text),
     operators_key("message-ttl", "message TTL", is_natural),
     operators_key("overflow", "overflow value", is_overflow),
     key("queue-leader-locator", "queue leader locator value", is_locator),
@@ -54,15 +57,21 @@ const KEYS: &[Key] = &[
     key("stream-filter-size-bytes", "filter size. Valid range is 16-255", is_filter_size),
     key("stream-max-segment-size-bytes", "segment size", is_natural),
     operators_key("target-group-size", "target group size", is_positive),
+    key("x-cache-persistence", "persistence of a cache: 'memory' or 'disk'", is_persistence),
+    key("x-cache-size", "size of a cache: an integer greater than 0", is_positive),
+    key("x-cache-ttl", "time to live in a cache: an integer greater than 0", is_positive),
+    key("x-message-deduplication", "message deduplication: true or false", is_flag),
 ];
 
 /// Keys that keep a whole policy from a classic queue (RabbitMQ 4).
 const NOT_CLASSIC: &[&str] = &[
+    "consumer-disconnected-timeout",
     "dead-letter-strategy",
     "initial-cluster-size",
     "max-age",
     "max-in-memory-bytes",
     "max-in-memory-length",
+    "member-placement-tag",
     "stream-max-segment-size-bytes",
     "target-group-size",
 ];
@@ -109,6 +118,14 @@ fn is_text(value: &FieldValue) -> bool {
 
 fn is_routing_key(value: &FieldValue) -> bool {
     value.as_str().is_some_and(|key| key.len() <= lepus_protocol::ShortStr::LENGTH_MAX)
+}
+
+fn is_flag(value: &FieldValue) -> bool {
+    value.as_bool().is_some()
+}
+
+fn is_persistence(value: &FieldValue) -> bool {
+    is_one_of(value, &["memory", "disk"])
 }
 
 fn is_integer(value: &FieldValue) -> bool {

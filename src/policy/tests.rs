@@ -70,6 +70,55 @@ fn operators_have_fewer_keys() {
     assert!(policy(PolicyKind::Operator, &[("overflow", "drop-head".into())]).is_ok());
 }
 
+/// Every key with a value that it may have, one that it may not have, and whether operators have it.
+#[test]
+fn every_key_has_its_values_and_its_kinds_of_policy() {
+    let text = |value: &str| FieldValue::from(value);
+    let number = |value: i64| FieldValue::from(value);
+    let rows = [
+        ("alternate-exchange", text("x"), number(1), false),
+        ("consumer-disconnected-timeout", number(0), number(-1), false),
+        ("consumer-timeout", number(0), number(-1), false),
+        ("dead-letter-exchange", text(""), number(1), false),
+        ("dead-letter-routing-key", text(""), text(&"k".repeat(256)), false),
+        ("dead-letter-strategy", text("at-least-once"), text("always"), false),
+        ("delayed-retry-max", number(0), number(-1), true),
+        ("delayed-retry-min", number(0), number(-1), true),
+        ("delayed-retry-multiplier", number(1), number(0), true),
+        ("delayed-retry-type", text("all"), text("some"), true),
+        ("delivery-limit", number(-1), text("1"), true),
+        ("expires", number(1), number(0), true),
+        ("initial-cluster-size", number(0), number(-1), false),
+        ("max-age", text("7D"), text("D"), false),
+        ("max-in-memory-bytes", number(0), number(-1), true),
+        ("max-in-memory-length", number(0), number(-1), true),
+        ("max-length", number(0), number(-1), true),
+        ("max-length-bytes", number(0), number(-1), true),
+        ("member-placement-tag", text("ssd"), number(1), true),
+        ("message-ttl", number(0), number(-1), true),
+        ("overflow", text("reject-publish-dlx"), text("reject"), true),
+        ("queue-leader-locator", text("balanced"), text("left"), false),
+        ("queue-mode", text("lazy"), text("eager"), false),
+        ("queue-version", number(2), number(3), true),
+        ("stream-filter-size-bytes", number(255), number(256), false),
+        ("stream-max-segment-size-bytes", number(0), number(-1), false),
+        ("target-group-size", number(1), number(0), true),
+        ("x-cache-persistence", text("disk"), text("paper"), false),
+        ("x-cache-size", number(1), number(0), false),
+        ("x-cache-ttl", number(1), number(0), false),
+        ("x-message-deduplication", true.into(), text("true"), false),
+    ];
+    for (key, good, bad, for_operators) in rows {
+        let set = |kind, value: &FieldValue| policy(kind, &[(key, value.clone())]).err();
+        assert_eq!(set(PolicyKind::User, &good), None, "{key}");
+        let refusal = set(PolicyKind::User, &bad);
+        assert!(matches!(refusal, Some(PolicyError::InvalidValue(value, _)) if value == bad), "{key}");
+        let refused = set(PolicyKind::Operator, &good);
+        assert_eq!(refused.is_none(), for_operators, "{key}");
+        assert!(refused.is_none_or(|error| matches!(error, PolicyError::Unrecognised(_))), "{key}");
+    }
+}
+
 #[test]
 fn an_operator_bounds_what_users_ask_for() {
     let policies = both(

@@ -49,7 +49,7 @@ impl Settings {
             idle_ms: smaller(arguments.limits.idle_ms, number(policy, "expires")),
             overflow,
             priority_max: arguments.limits.priority_max,
-            deduplicates: arguments.limits.deduplicates,
+            deduplicates: deduplicates(arguments, policy),
             delivery_limit,
             retry,
             tells_deliveries: arguments.is_quorum() || delivery_limit.is_some() || retry.is_some(),
@@ -114,6 +114,12 @@ fn overflow(arguments: &QueueArguments, policy: &FieldTable) -> Overflow {
         Some(name) if !argument_holds => overflow_named(name, arguments.is_quorum()),
         _ => arguments.limits.overflow,
     }
+}
+
+/// The argument if there is one; the plugin has the same name for its policies.
+fn deduplicates(arguments: &QueueArguments, policy: &FieldTable) -> bool {
+    let key = "x-message-deduplication";
+    arguments.raw().get(key).or_else(|| policy.get(key)).and_then(FieldValue::as_bool).unwrap_or(false)
 }
 
 /// RabbitMQ: the smaller one, but a negative one is no limit and gives way. Quorum queues have one in any case.

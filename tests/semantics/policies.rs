@@ -227,6 +227,97 @@ async fn a_queue_that_nobody_uses_goes_after_the_time_that_a_policy_gives_it() {
 }
 
 #[tokio::test]
+async fn a_queue_takes_no_duplicates_while_a_policy_says_so_of_what_it_has_already_either() {
+    let Some((broker, mut peer)) = broker().await else { return };
+    let operator = Operator::of(&broker);
+    let q = unique("q");
+    peer.call(1, declare(&q).flag("exclusive")).await;
+    let offer = async |peer: &mut Peer, id: &str| {
+        peer.publish(1, publish("", &q, id).header("x-deduplication-header", id)).await;
+    };
+    for id in ["a", "a", "b"] {
+        offer(&mut peer, id).await;
+    }
+    peer.expect_get(1, &q, "a").await;
+    operator.user(&q, &[("x-message-deduplication", true.into())]);
+    for id in ["a", "b", "c", "c"] {
+        offer(&mut peer, id).await;
+    }
+    peer.expect_counts(1, &q, 3, 0).await;
+    operator.clear(PolicyKind::User, "p");
+    offer(&mut peer, "c").await;
+    peer.expect_counts(1, &q, 4, 0).await;
+}
+
+#[tokio::test]
+async fn an_exchange_remembers_as_many_as_a_policy_says() {
+    let Some((broker, mut peer)) = broker().await else { return };
+    let operator = Operator::of(&broker);
+    let (x, q) = (unique("x"), unique("q"));
+    let method = declare_exchange(&x, "x-message-deduplication").flag("auto-delete");
+    peer.call(1, method.arg("x-cache-size", 10)).await;
+    peer.call(1, declare(&q).flag("exclusive")).await;
+    peer.call(1, bind(&q, &x, "")).await;
+    let offer = async |peer: &mut Peer, id: &str| {
+        peer.publish(1, publish(&x, "", id).header("x-deduplication-header", id)).await;
+    };
+    for id in ["a", "b"] {
+        offer(&mut peer, id).await;
+    }
+    peer.expect_counts(1, &q, 2, 0).await;
+    operator.user(&x, &[("x-cache-size", 1.into())]);
+    for id in ["b", "a", "b"] {
+        offer(&mut peer, id).await;
+    }
+    peer.expect_counts(1, &q, 4, 0).await;
+    operator.clear(PolicyKind::User, "p");
+    for id in ["a", "a", "b"] {
+        offer(&mut peer, id).await;
+    }
+    peer.expect_counts(1, &q, 5, 0).await;
+}
+
+#[tokio::test]
+async fn dead_messages_are_kept_while_a_policy_says_so_and_let_go_when_it_does_not() {
+    let Some((broker, mut peer)) = broker().await else { return };
+    let operator = Operator::of(&broker);
+    let (q, x, dead) = (unique("q"), unique("x"), unique("dead"));
+    peer.call(1, declare(&q).flag("durable").arg("x-queue-type", "quorum")).await;
+    let to_x = ("dead-letter-exchange", FieldValue::from(x.as_str()));
+    let careful = [
+        to_x.clone(),
+        ("overflow", "reject-publish".into()),
+        ("dead-letter-strategy", "at-least-once".into()),
+    ];
+    let queue = operator.vhost.queue(&q).unwrap();
+    operator.user(&q, &careful);
+    fill(&mut peer, &q, &["first", "second"]).await;
+    for body in ["first", "second"] {
+        let got = peer.expect_get(1, &q, body).await;
+        peer.send(1, reject(got.delivery_tag())).await;
+    }
+    peer.expect_empty(1, &q).await;
+    assert_eq!(queue.counts().dead, 2);
+    // There is no such exchange: tried once more, without the strategy they are gone.
+    operator.user(&q, &[to_x]);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while queue.counts().dead > 0 && Instant::now() < deadline {
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(queue.counts().dead, 0);
+    peer.call(1, declare_exchange(&x, "fanout").flag("auto-delete")).await;
+    peer.call(1, declare(&dead).flag("exclusive")).await;
+    peer.call(1, bind(&dead, &x, "")).await;
+    operator.user(&q, &careful);
+    fill(&mut peer, &q, &["third"]).await;
+    let got = peer.expect_get(1, &q, "third").await;
+    peer.send(1, reject(got.delivery_tag())).await;
+    peer.expect_get(1, &dead, "third").await;
+    peer.expect_empty(1, &dead).await;
+    peer.call(1, delete(&q)).await;
+}
+
+#[tokio::test]
 async fn policies_are_there_after_a_restart_and_hold() {
     let dir = TempDir::new().unwrap();
     let start = async || Broker::start_with(|config| config.data_dir = Some(dir.path().into())).await;
@@ -239,6 +330,12 @@ async fn policies_are_there_after_a_restart_and_hold() {
     operator.user("gone", &[("max-length", 2.into())]);
     operator.set(PolicyKind::User, "kept", "q", &[("max-length", 1.into())]);
     operator.clear(PolicyKind::User, "p");
+    let unique = ("x-message-deduplication", FieldValue::from(true));
+    operator.set(PolicyKind::User, "unique", "once", &[unique]);
+    peer.call(1, declare("once").flag("durable")).await;
+    let once = publish("", "once", "m").property("delivery-mode", 2).header("x-deduplication-header", "m");
+    peer.publish(1, once.clone()).await;
+    peer.expect_counts(1, "once", 1, 0).await;
     broker.app().unwrap().broker().flush().await;
     drop(operator);
     peer.close().await;
@@ -246,7 +343,7 @@ async fn policies_are_there_after_a_restart_and_hold() {
 
     let broker = start().await.unwrap();
     let operator = Operator::of(&broker);
-    assert_eq!(operator.vhost.policies(PolicyKind::User).len(), 1);
+    assert_eq!(operator.vhost.policies(PolicyKind::User).len(), 2);
     let applied = operator.vhost.queue("q").unwrap().settings().applied;
     assert_eq!(applied.policy.as_ref().unwrap().name.as_str(), "kept");
     assert_eq!(applied.operator.as_ref().unwrap().name.as_str(), "cap");
@@ -255,4 +352,7 @@ async fn policies_are_there_after_a_restart_and_hold() {
         peer.publish(1, publish("", "q", body)).await;
     }
     peer.expect_counts(1, "q", 1, 0).await;
+    // What was there at the start is no other than what comes.
+    peer.publish(1, once).await;
+    peer.expect_counts(1, "once", 1, 0).await;
 }

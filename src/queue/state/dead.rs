@@ -163,7 +163,9 @@ impl State {
         }
         let all_arrived = undelivered.is_empty();
         let Undeliverable { waiting, again_at } = &mut self.undeliverable;
-        waiting.extend(undelivered.into_iter().map(|Dead { seq, reason, reached, .. }| Undelivered {
+        // Some may have been purged meanwhile.
+        let undelivered = undelivered.into_iter().filter(|dead| self.leases.holds(dead.seq));
+        waiting.extend(undelivered.map(|Dead { seq, reason, reached, .. }| Undelivered {
             seq,
             reason,
             reached,
@@ -193,6 +195,16 @@ impl State {
         // Also if nobody says what became of them.
         let rest = !self.undeliverable.waiting.is_empty();
         self.undeliverable.again_at = rest.then(|| now.plus_millis(AGAIN_AFTER_MS));
+    }
+
+    /// Removes everything that is dead. Returns how many.
+    pub(super) fn purge_dead(&mut self, effects: &mut Effects) -> u64 {
+        self.undeliverable = Undeliverable::default();
+        let dead = self.leases.iter().filter(|lease| lease.holder == Holder::Post);
+        let mut dead: Vec<_> = dead.map(|lease| lease.seq).collect();
+        dead.sort_unstable();
+        dead.iter().for_each(|seq| drop(self.end_lease(*seq, effects)));
+        dead.len() as u64
     }
 
     /// When letters are to be tried again.
@@ -319,6 +331,21 @@ mod tests {
         after.expire_before(NOW, &mut effects);
         let reasons: Vec<_> = effects.dead.iter().map(|dead| dead.reason).collect();
         assert_eq!(reasons, [DropReason::Rejected, DropReason::DeliveryLimit]);
+    }
+
+    #[test]
+    fn a_purge_takes_dead_messages_and_those_whose_letters_are_under_way() {
+        let mut state = state(Limits::default());
+        (0..3).for_each(|_| enqueue(&mut state, None));
+        let mut dead = reject(&mut state).dead;
+        state.carried(&[], dead.clone(), false, NOW, &mut Effects::default());
+        dead = reject(&mut state).dead;
+        let mut effects = Effects::default();
+        state.apply(Command::Purge, NOW, &mut effects);
+        assert_eq!((effects.purged, state.leases().len(), state.memory()), (3, 0, 0));
+        assert_eq!(effects.gone.logged.len(), 1, "one run");
+        state.carried(&[], dead, false, NOW, &mut Effects::default());
+        assert_eq!(state.deadline(true), None, "it is gone");
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub enum Command {
     Discard(Seq),
     /// The holder gives a message back; it is ready again at its original place, or later.
     Return(Seq, Cause),
-    /// Everything that is ready or delayed goes (§1.7.2.7).
+    /// Everything that is ready, delayed, or dead and kept goes (§1.7.2.7).
     Purge,
 }
 
@@ -164,7 +164,10 @@ impl State {
 
     /// Other limits hold: for what comes from now on; see [`Self::drop_overflow`] for what is there.
     pub fn set_limits(&mut self, limits: Limits) {
-        self.limits = limits;
+        let before = std::mem::replace(&mut self.limits, limits);
+        if before.deduplicates != self.limits.deduplicates {
+            self.take_stock();
+        }
     }
 
     /// Carries out one command.
@@ -246,7 +249,7 @@ impl State {
     }
 
     fn purge(&mut self, effects: &mut Effects) {
-        effects.purged += self.ready.len() as u64 + self.purge_delayed(effects);
+        effects.purged += self.ready.len() as u64 + self.purge_delayed(effects) + self.purge_dead(effects);
         // First what is on disk only, for the rest can be taken one by one then.
         self.ready.clear_cold(&mut effects.gone);
         while self.pop(effects).is_some() {}

@@ -3,8 +3,29 @@
 
 use ahash::AHashMap;
 
+use super::State;
 use crate::fingerprint::Fingerprint;
+use crate::message::Message;
+use crate::queue::lease::Holder;
 use crate::queue::ready::Seq;
+
+impl State {
+    /// Duplicates are refused from now on, or no longer. What of messages is on disk only is known once it is read.
+    pub(super) fn take_stock(&mut self) {
+        let mut present = Present::default();
+        if self.limits.deduplicates {
+            let mut enter = |seq, message: &Message| {
+                if let Some(known) = Fingerprint::of_properties(message.properties()) {
+                    present.enter(seq, known);
+                }
+            };
+            self.ready.each_evictable(0, usize::MAX, &mut |entry| enter(entry.seq, &entry.message));
+            let held = self.leases.iter().filter(|lease| lease.holder != Holder::Post);
+            held.for_each(|lease| lease.message.iter().for_each(|message| enter(lease.seq, message)));
+        }
+        self.present = present;
+    }
+}
 
 /// Octets of one entry in both tables.
 const ENTRY_OCTETS: u64 = 96;
