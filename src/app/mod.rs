@@ -141,12 +141,22 @@ impl App {
 
     /// Where the management API listens first; `None` if it is off.
     pub fn management_addr(&self) -> Option<SocketAddr> {
-        self.management.address(Service::Api)
+        self.management.address(Service::Api, false)
     }
 
     /// Where metrics are served first; `None` if they are not.
     pub fn metrics_addr(&self) -> Option<SocketAddr> {
-        self.management.address(Service::Metrics)
+        self.management.address(Service::Metrics, false)
+    }
+
+    /// Where the management API listens for TLS first; `None` if it does not.
+    pub fn management_tls_addr(&self) -> Option<SocketAddr> {
+        self.management.address(Service::Api, true)
+    }
+
+    /// Where metrics are served over TLS first; `None` if they are not.
+    pub fn metrics_tls_addr(&self) -> Option<SocketAddr> {
+        self.management.address(Service::Metrics, true)
     }
 
     /// The address of the first listener for TLS.

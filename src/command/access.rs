@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use ureq::tls::{PemItem, RootCerts, parse_pem};
 
 use super::client::{Client, Login};
 use super::context::Context;
@@ -44,6 +45,9 @@ pub(super) struct Access {
     /// A file that holds the password.
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "password")]
     password_file: Option<PathBuf>,
+    /// A PEM file of the authorities that vouch for the broker's certificate [default: those that browsers trust].
+    #[arg(long, global = true, env = "LEPUS_CA_FILE", value_name = "FILE")]
+    ca_file: Option<PathBuf>,
     /// The data directory of this machine's broker, for its operator file [default: as the settings say].
     #[arg(long, global = true, value_name = "DIR")]
     broker_dir: Option<PathBuf>,
@@ -88,6 +92,7 @@ impl Access {
             url: url.or_else(|| variable("LEPUS_URL")),
             user: user.or_else(|| variable("LEPUS_USER")),
             password: password.or_else(|| variable("LEPUS_PASSWORD")),
+            ca_file: variable("LEPUS_CA_FILE").map(PathBuf::from),
             timeout: timeout.unwrap_or(60),
             ..Self::default()
         }
@@ -121,7 +126,8 @@ impl Access {
                 (url, Login::Password { user, password })
             }
         };
-        let client = Client::new(&url, login, timeout)?;
+        let authorities = self.ca_file.as_deref().map(authorities).transpose()?;
+        let client = Client::new(&url, login, timeout, authorities)?;
         let amqp = settings.listen.first().copied().map(reached_at);
         Ok(Context { client, vhost: self.vhost, format: self.format, amqp })
     }
@@ -153,6 +159,22 @@ pub(super) fn reached_at(address: SocketAddr) -> SocketAddr {
     } else {
         address
     }
+}
+
+/// The certificates of a PEM file.
+fn authorities(file: &Path) -> Result<RootCerts, Failure> {
+    let bad = |why: String| Failure::Usage(format!("--ca-file {}: {why}", file.display()));
+    let text = std::fs::read(file).map_err(|error| bad(error.to_string()))?;
+    let mut found = Vec::new();
+    for item in parse_pem(&text) {
+        if let PemItem::Certificate(certificate) = item.map_err(|error| bad(error.to_string()))? {
+            found.push(certificate);
+        }
+    }
+    if found.is_empty() {
+        return Err(bad("there is no certificate in it".to_owned()));
+    }
+    Ok(RootCerts::from(found))
 }
 
 fn first_line(file: &PathBuf) -> Result<String, Failure> {

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use ureq::http::{Method, Request, Uri};
+use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Error};
 
 use super::failure::Failure;
@@ -89,20 +90,28 @@ impl Path {
 }
 
 impl Client {
-    /// A client of the API at `url`.
-    pub(super) fn new(url: &str, login: Login, timeout: Duration) -> Result<Self, Failure> {
+    /// A client of the API at `url`; `authorities` are whom it trusts over HTTPS, by default those of browsers.
+    pub(super) fn new(
+        url: &str,
+        login: Login,
+        timeout: Duration,
+        authorities: Option<RootCerts>,
+    ) -> Result<Self, Failure> {
         let url = url.trim_end_matches('/');
         let parsed: Result<Uri, _> = url.parse();
         let scheme = parsed.as_ref().ok().and_then(|url| url.scheme_str().map(str::to_owned));
-        if scheme.as_deref() != Some("http") {
-            let text = format!("'{url}' is not the URL of a broker's management API: http://host:port");
+        if !matches!(scheme.as_deref(), Some("http" | "https")) {
+            let text =
+                format!("'{url}' is not the URL of a broker's management API: http://host:port, or https");
             return Err(Failure::Usage(text));
         }
+        let tls = TlsConfig::builder().root_certs(authorities.unwrap_or(RootCerts::WebPki)).build();
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
             .proxy(None)
+            .tls_config(tls)
             .timeout_global(Some(timeout))
             .user_agent(concat!("lepus/", env!("CARGO_PKG_VERSION")))
             .build()

@@ -20,6 +20,13 @@ impl Config {
             "limits.channel_max",
             "0 channels: a connection could do nothing".to_owned(),
         );
+        for (addresses, key) in [
+            (&self.management.tls_listen, "management.tls_listen"),
+            (&self.prometheus.tls_listen, "prometheus.tls_listen"),
+        ] {
+            let text = "there is no certificate to serve HTTPS with: set tls.certificate and tls.key";
+            unless(addresses.is_empty() || self.tls.is_on(), key, text.to_owned());
+        }
         faults.extend(self.tls.faults());
         faults
     }

@@ -153,6 +153,10 @@ settings! {
         /// Addresses and ports to serve RabbitMQ's management API on; `off` serves it nowhere.
         listen: Vec<SocketAddr> = Vec::new();
 
+        /// Addresses and ports to serve it on over TLS (RabbitMQ's port is 15671), with tls.certificate; clients are
+        /// not asked for theirs.
+        tls_listen: Vec<SocketAddr> = Vec::new();
+
         /// The node's name there; by default lepus and the name of the machine.
         node_name: Option<String> = None;
     }
@@ -163,6 +167,9 @@ settings! {
     pub struct PrometheusConfig {
         /// Addresses and ports to serve metrics on, without a login; `off` serves them nowhere.
         listen: Vec<SocketAddr> = Vec::new();
+
+        /// Addresses and ports to serve them on over TLS (RabbitMQ's port is 15691), with tls.certificate.
+        tls_listen: Vec<SocketAddr> = Vec::new();
     }
 }
 
@@ -173,8 +180,10 @@ impl Config {
             listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, MANAGEMENT_PORT))],
             ..ManagementConfig::default()
         };
-        let prometheus =
-            PrometheusConfig { listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, PROMETHEUS_PORT))] };
+        let prometheus = PrometheusConfig {
+            listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, PROMETHEUS_PORT))],
+            ..PrometheusConfig::default()
+        };
         Self { data_dir: Some(PathBuf::from("data")), management, prometheus, ..Self::default() }
     }
 

@@ -42,4 +42,4 @@ mod vhosts;
 pub use definitions::load as load_definitions;
 
 pub use api::{ListenerFacts, NodeFacts};
-pub use server::{Management, Service};
+pub use server::{Door, Management, Service};

@@ -12,6 +12,7 @@ use axum::http::{Request, Response, Uri};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -23,6 +24,7 @@ use super::api::Api;
 use super::caller::Peer;
 use super::routes;
 use crate::broker::Broker;
+use crate::tls::Tls;
 
 /// Connections at a time. Browsers and scrapers keep a few each; more of them wait in the listener's queue.
 const CONNECTIONS_MAX: usize = 256;
@@ -51,6 +53,17 @@ pub enum Service {
     Metrics,
 }
 
+/// A bound socket, and what is served there.
+#[derive(Debug)]
+pub struct Door {
+    /// The socket.
+    pub listener: StdListener,
+    /// What is served.
+    pub service: Service,
+    /// The certificates that clients are shown; `None`: HTTP without TLS.
+    pub tls: Option<Arc<Tls>>,
+}
+
 /// The running management API.
 #[derive(Debug)]
 pub struct Management {
@@ -64,17 +77,13 @@ impl Management {
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn start(
-        listeners: Vec<(StdListener, Service)>,
-        broker: Arc<Broker>,
-        node: super::NodeFacts,
-    ) -> io::Result<Self> {
+    pub fn start(doors: Vec<Door>, broker: Arc<Broker>, node: super::NodeFacts) -> io::Result<Self> {
         let stopping = CancellationToken::new();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let api = Api::new(broker, node);
         let thread = std::thread::Builder::new().name("management".to_owned()).spawn({
             let stopping = stopping.clone();
-            move || runtime.block_on(serve(listeners, api, stopping))
+            move || runtime.block_on(serve(doors, api, stopping))
         })?;
         Ok(Self { stopping: stopping.drop_guard(), thread })
     }
@@ -89,18 +98,18 @@ impl Management {
     }
 }
 
-async fn serve(listeners: Vec<(StdListener, Service)>, api: Arc<Api>, stopping: CancellationToken) {
+async fn serve(doors: Vec<Door>, api: Arc<Api>, stopping: CancellationToken) {
     let tasks = TaskTracker::new();
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    for (listener, service) in listeners {
+    for Door { listener, service, tls } in doors {
         let router = match service {
             Service::Api => routes::api(Arc::clone(&api)),
             Service::Metrics => routes::metrics(Arc::clone(&api)),
         };
         match adopt(listener) {
             Ok(listener) => {
-                let (room, stopping) = (Arc::clone(&room), stopping.clone());
-                tasks.spawn(accept(listener, router, room, tasks.clone(), stopping));
+                let serving = Serving { router, tls, stopping: stopping.clone() };
+                tasks.spawn(accept(listener, serving, Arc::clone(&room), tasks.clone()));
             }
             Err(error) => tracing::error!(%error, "management listener lost"),
         }
@@ -121,26 +130,28 @@ fn adopt(listener: StdListener) -> io::Result<TcpListener> {
     TcpListener::from_std(listener)
 }
 
-async fn accept(
-    listener: TcpListener,
+/// What each connection of a listener gets.
+#[derive(Clone)]
+struct Serving {
     router: Router,
-    room: Arc<Semaphore>,
-    tasks: TaskTracker,
+    tls: Option<Arc<Tls>>,
     stopping: CancellationToken,
-) {
+}
+
+async fn accept(listener: TcpListener, serving: Serving, room: Arc<Semaphore>, tasks: TaskTracker) {
     loop {
         let accepted = tokio::select! {
             accepted = async {
                 let permit = Arc::clone(&room).acquire_owned().await;
                 (listener.accept().await, permit)
             } => accepted,
-            () = stopping.cancelled() => return,
+            () = serving.stopping.cancelled() => return,
         };
         match accepted {
             (Ok((socket, peer)), permit) => {
-                let exchange = exchange(socket, peer, router.clone(), stopping.clone());
+                let arrival = arrive(socket, peer, serving.clone());
                 tasks.spawn(async move {
-                    exchange.await;
+                    arrival.await;
                     drop(permit);
                 });
             }
@@ -152,8 +163,25 @@ async fn accept(
     }
 }
 
+/// Shakes hands first where there is TLS.
+async fn arrive(socket: TcpStream, peer: SocketAddr, serving: Serving) {
+    let Some(tls) = &serving.tls else { return exchange(socket, peer, serving).await };
+    let accepted = tokio::select! {
+        accepted = tls.accept_anyone(socket) => accepted,
+        () = serving.stopping.cancelled() => return,
+    };
+    match accepted {
+        Ok(stream) => Box::pin(exchange(stream, peer, serving)).await,
+        Err(error) => tracing::info!(%peer, %error, "TLS handshake of a management connection failed"),
+    }
+}
+
 /// Serves one connection. What is not HTTP, such as AMQP's protocol header, is answered with 400 and the end.
-async fn exchange(socket: TcpStream, peer: SocketAddr, router: Router, stopping: CancellationToken) {
+async fn exchange<S>(socket: S, peer: SocketAddr, serving: Serving)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let Serving { router, stopping, .. } = serving;
     let service = service_fn(move |request| answer(router.clone(), request, peer));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

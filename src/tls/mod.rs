@@ -36,6 +36,8 @@ pub struct Tls {
 #[derive(Debug)]
 pub struct Identity {
     acceptor: Arc<ServerConfig>,
+    /// Asks nobody for a certificate.
+    open_acceptor: Arc<ServerConfig>,
     settings: TlsSettings,
     certificates: Vec<Certificate>,
 }
@@ -71,15 +73,23 @@ impl Identity {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let pairs = certificate::read(&settings.certificate, &settings.key, &provider)?;
         let certificates = pairs.iter().map(|(certificate, _)| certificate.clone()).collect();
-        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(&versions(settings.version_min))
-            .map_err(io::Error::other)?;
-        let builder = match verifier(settings, &provider)? {
-            None => builder.with_no_client_auth(),
-            Some(verifier) => builder.with_client_cert_verifier(verifier),
+        let resolver = certificate::resolver(pairs);
+        let acceptor = |verifier: Option<Arc<dyn ClientCertVerifier>>| {
+            let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+                .with_protocol_versions(&versions(settings.version_min))
+                .map_err(io::Error::other)?;
+            let builder = match verifier {
+                None => builder.with_no_client_auth(),
+                Some(verifier) => builder.with_client_cert_verifier(verifier),
+            };
+            Ok::<_, io::Error>(Arc::new(builder.with_cert_resolver(Arc::clone(&resolver))))
         };
-        let acceptor = Arc::new(builder.with_cert_resolver(certificate::resolver(pairs)));
-        Ok(Self { acceptor, settings: settings.clone(), certificates })
+        Ok(Self {
+            acceptor: acceptor(verifier(settings, &provider)?)?,
+            open_acceptor: acceptor(None)?,
+            settings: settings.clone(),
+            certificates,
+        })
     }
 
     /// The certificates that clients are shown.
@@ -137,11 +147,34 @@ impl Tls {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let identity = self.identity();
-        let handshake = TlsAcceptor::from(Arc::clone(&identity.acceptor)).accept(stream);
-        let stream = within(identity.settings.handshake_timeout, handshake).await.map_err(explained)?;
+        let stream = shake_hands(&identity.acceptor, stream, &identity.settings).await?;
         let secured = Secured::of(stream.get_ref().1, &identity.settings);
         Ok(Accepted { stream, secured })
     }
+
+    /// As [`Self::accept`], for who is not asked for a certificate, whatever the settings say: it logs in otherwise.
+    ///
+    /// # Errors
+    /// As for [`Self::accept`].
+    pub async fn accept_anyone<S>(&self, stream: S) -> io::Result<TlsStream<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let identity = self.identity();
+        shake_hands(&identity.open_acceptor, stream, &identity.settings).await
+    }
+}
+
+async fn shake_hands<S>(
+    acceptor: &Arc<ServerConfig>,
+    stream: S,
+    settings: &TlsSettings,
+) -> io::Result<TlsStream<S>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let handshake = TlsAcceptor::from(Arc::clone(acceptor)).accept(stream);
+    within(settings.handshake_timeout, handshake).await.map_err(explained)
 }
 
 impl Secured {

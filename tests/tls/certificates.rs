@@ -10,11 +10,11 @@ use crate::authority::{Authority, Pair};
 use crate::broker::{client, config, dial, shake_hands, start};
 use crate::support::{Credentials, declare};
 
-fn shown<S>(stream: &TlsStream<S>) -> Vec<u8> {
+pub(crate) fn shown<S>(stream: &TlsStream<S>) -> Vec<u8> {
     stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
 }
 
-fn der(pair: &Pair) -> Vec<u8> {
+pub(crate) fn der(pair: &Pair) -> Vec<u8> {
     use rustls::pki_types::pem::PemObject;
     rustls::pki_types::CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap().to_vec()
 }

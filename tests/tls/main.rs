@@ -12,6 +12,7 @@ mod authority;
 mod broker;
 mod certificates;
 mod clients;
+mod https;
 mod refusals;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, unused_imports, clippy::print_stdout, reason = "other dialogues use the rest")]

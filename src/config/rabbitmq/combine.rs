@@ -8,8 +8,11 @@ use super::Entry;
 pub(super) fn combine(entries: &mut BTreeMap<String, Entry>) {
     client_certificates(entries);
     versions(entries);
-    for listener in ["management.tcp", "prometheus.tcp"] {
+    for listener in ["management.tcp", "prometheus.tcp", "management.ssl", "prometheus.ssl"] {
         address(entries, listener);
+    }
+    for listener in ["management.ssl", "prometheus.ssl"] {
+        certificate(entries, listener);
     }
     import(entries);
 }
@@ -45,6 +48,30 @@ fn address(entries: &mut BTreeMap<String, Entry>, listener: &str) {
     };
     let value = ip.map_or_else(|| port.value.clone(), |ip| format!("{}:{}", ip.value, port.value));
     entries.insert(listener.to_owned(), Entry { value, ..port });
+}
+
+/// `management.ssl.certfile` and `keyfile`: there is one certificate for all listeners here. One for HTTPS alone
+/// becomes it, and AMQP stays without TLS; one that differs from that of AMQP is left, and named as ignored.
+fn certificate(entries: &mut BTreeMap<String, Entry>, listener: &str) {
+    let is_shared = |part: &str, entries: &BTreeMap<String, Entry>| {
+        let (own, common) =
+            (entries.get(&format!("{listener}.{part}")), entries.get(&format!("ssl_options.{part}")));
+        matches!((own, common), (Some(own), Some(common)) if own.value == common.value)
+    };
+    let parts = ["certfile", "keyfile"];
+    if entries.contains_key("ssl_options.certfile") {
+        for part in parts.iter().filter(|part| is_shared(part, entries)).collect::<Vec<_>>() {
+            entries.remove(&format!("{listener}.{part}"));
+        }
+        return;
+    }
+    for part in parts {
+        let Some(own) = entries.remove(&format!("{listener}.{part}")) else { continue };
+        if part == "certfile" && !entries.keys().any(|key| key.starts_with("listeners.ssl")) {
+            entries.insert("listeners.ssl".to_owned(), Entry { value: "none".to_owned(), ..own.clone() });
+        }
+        entries.insert(format!("ssl_options.{part}"), own);
+    }
 }
 
 /// `definitions.import_backend` says where `definitions.local.path` is: here.

@@ -58,6 +58,8 @@ const MAPPINGS: &[Mapping] = &[
     map("log.file.level", "log", level),
     map("management.tcp", "management.listen", address),
     map("prometheus.tcp", "prometheus.listen", address),
+    map("management.ssl", "management.tls_listen", address),
+    map("prometheus.ssl", "prometheus.tls_listen", address),
     map("load_definitions", "load_definitions", text),
     map("definitions.local.path", "load_definitions", text),
 ];

@@ -29,7 +29,7 @@ pub(super) struct Contents {
 }
 
 /// A line's key and value.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Entry {
     value: String,
     line: usize,

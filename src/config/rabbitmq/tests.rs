@@ -71,6 +71,28 @@ fn tls_is_taken_over() {
 }
 
 #[test]
+fn https_is_taken_over_with_its_certificate_if_there_is_no_other() {
+    let given = "management.ssl.port = 15671\nmanagement.ssl.ip = 127.0.0.1\nmanagement.ssl.certfile = /etc/m.pem\n\
+                 management.ssl.keyfile = /etc/m.key\nprometheus.ssl.port = 15691\nprometheus.ssl.ip = 127.0.0.1\n";
+    let alone = config(given);
+    assert_eq!(alone.management.tls_listen[0].to_string(), "127.0.0.1:15671");
+    assert_eq!(alone.prometheus.tls_listen[0].to_string(), "127.0.0.1:15691");
+    assert_eq!(alone.tls.certificate, [Path::new("/etc/m.pem")]);
+    assert_eq!(alone.tls.key, [Path::new("/etc/m.key")]);
+    assert!(alone.tls.listen.is_empty(), "AMQP stays without TLS");
+
+    let common = "ssl_options.certfile = /etc/server.pem\nssl_options.keyfile = /etc/server.key\n";
+    let warning = contents(&format!("{given}{common}")).warning.unwrap();
+    assert!(
+        warning.contains("management.ssl.certfile") && warning.contains("management.ssl.keyfile"),
+        "{warning}"
+    );
+    let same = format!("{given}{common}").replace("/etc/m.", "/etc/server.");
+    assert_eq!(contents(&same).warning, None);
+    assert_eq!(config(&same).tls.certificate, [Path::new("/etc/server.pem")]);
+}
+
+#[test]
 fn without_fail_if_no_peer_cert_a_certificate_is_optional() {
     use crate::config::ClientVerification;
     let given = "ssl_options.verify = verify_peer\nssl_options.cacertfile = a\nssl_options.versions.1 = tlsv1.2\n\
