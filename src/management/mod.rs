@@ -14,6 +14,7 @@ mod api;
 mod body;
 mod caller;
 mod listing;
+mod openapi;
 mod path;
 mod prometheus;
 mod rates;

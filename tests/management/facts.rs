@@ -156,3 +156,26 @@ async fn a_certificate_that_runs_out_in_the_period_is_named() {
     let without = Broker::start().await;
     assert_eq!(without.json(&format!("{check}/1000/years")).await["status"], "ok");
 }
+
+#[tokio::test]
+async fn the_openapi_document_has_every_route_and_no_other() {
+    let broker = Broker::start().await;
+    let document = broker.json("/openapi.json").await;
+    assert_eq!(document["openapi"], "3.1.0");
+    let paths = document["paths"].as_object().unwrap();
+    assert!(paths.len() > 90, "{}", paths.len());
+    for (path, item) in paths {
+        // Something that is in no list, and no number either.
+        let asked: Vec<&str> = path
+            .split('/')
+            .map(|segment| if segment.starts_with('{') { "nowhere" } else { segment })
+            .collect();
+        for method in ["get", "put", "post", "delete"] {
+            let answer = broker.request(&method.to_uppercase(), &asked.join("/"), "").await;
+            let is_there = item.get(method).is_some();
+            assert_eq!(answer.status != 405, is_there, "{method} {path}: {}", answer.status);
+        }
+    }
+    let unknown = broker.request_as("", "GET", "/openapi.json", "", "").await;
+    assert_eq!(unknown.status, 401);
+}

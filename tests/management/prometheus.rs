@@ -69,6 +69,30 @@ async fn everything_that_the_dashboard_reads_is_there() {
     }
 }
 
+/// Names of metrics in a dashboard's queries.
+fn named(dashboard: &str) -> std::collections::BTreeSet<&str> {
+    let words = dashboard.split(|character: char| !(character.is_ascii_alphanumeric() || character == '_'));
+    let is_metric =
+        |word: &&str| word.starts_with("rabbitmq_") && !["rabbitmq_node", "rabbitmq_endpoint"].contains(word);
+    words.filter(is_metric).collect()
+}
+
+#[tokio::test]
+async fn the_brokers_own_dashboard_reads_only_what_there_is() {
+    let broker = Broker::start().await;
+    let mut peer = broker.channel().await;
+    peer.call(1, declare("q")).await;
+    let families = "family=queue_coarse_metrics&family=queue_delivery_metrics&family=queue_consumer_count";
+    let text =
+        broker.metrics("/metrics").await + &broker.metrics(&format!("/metrics/detailed?{families}")).await;
+    let there: std::collections::BTreeSet<&str> =
+        text.lines().filter_map(|line| line.split(['{', ' ']).next()).collect();
+    let names = named(include_str!("../../deploy/grafana/lepus.json"));
+    assert!(names.len() > 40, "{names:?}");
+    let missing: Vec<_> = names.difference(&there).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
 #[tokio::test]
 async fn every_line_is_of_the_format() {
     let broker = Broker::start().await;
