@@ -2,6 +2,7 @@
 //! against a broker of its own, or all against the running one that `LEPUS_TEST_BROKER` names.
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stderr, reason = "a skipped test says so")]
 
 mod broker;
 mod support;
@@ -12,6 +13,7 @@ mod connection_errors;
 mod connection_loss;
 mod consuming;
 mod content;
+mod features;
 mod prefetch;
 mod queues;
 mod routing;

@@ -34,6 +34,15 @@ pub(crate) async fn with_client(test: impl AsyncFnOnce(&Client)) {
     .await;
 }
 
+/// As `with_client`, with a broker of this process: what the test is about, others do not have.
+pub(crate) async fn with_own_client(test: impl AsyncFnOnce(&Client)) {
+    if std::env::var_os("LEPUS_TEST_BROKER").is_some() {
+        eprintln!("SKIPPED: not every broker has this");
+        return;
+    }
+    with_client(test).await;
+}
+
 /// A connection and a channel in confirm mode, so that after `publish` the message is where it belongs.
 pub(crate) struct Client {
     pub(crate) connection: Connection,

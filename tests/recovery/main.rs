@@ -13,6 +13,7 @@
 mod support;
 
 mod accounts;
+mod arguments;
 mod at_least_once;
 mod binary;
 mod damage;

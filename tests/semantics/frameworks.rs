@@ -82,6 +82,55 @@ async fn celery_s_delayed_delivery_brings_a_message_through_all_its_levels() {
     }
 }
 
+/// A worker keeps tasks that are for later, and asks for one more each time so that it has something to do meanwhile.
+#[tokio::test]
+async fn celery_s_tasks_with_a_time_are_held_while_the_prefetch_grows_and_shrinks() {
+    let broker = Broker::start().await;
+    let mut peer = broker.channel().await;
+    let q = unique("celery");
+    peer.call(1, declare(&q).flag("durable")).await;
+    let task = |body: &str| publish("", &q, body).property("delivery-mode", 2);
+    for body in ["at five", "first", "second", "third"] {
+        peer.publish(1, task(body).header("eta", "2026-01-01T17:00:00")).await;
+    }
+    // Another channel looks on: the counts of its own would come behind its deliveries.
+    let mut looking = broker.channel().await;
+    peer.call(1, qos(2).flag("global")).await;
+    peer.call(1, consume(&q, "worker")).await;
+    let at_five = peer.expect_delivery(1, "at five").await;
+    let first = peer.expect_delivery(1, "first").await;
+    looking.expect_counts(1, &q, 2, 1).await;
+    peer.send(1, qos(3).flag("global")).await;
+    // What the answer lets through may come before or behind it.
+    let mut second = None;
+    for _ in 0..2 {
+        let method = peer.expect_method(1).await;
+        match method.name {
+            "basic.qos-ok" => {}
+            _ => second = Some(peer.finish_content(1, method).await),
+        }
+    }
+    let second = second.unwrap();
+    peer.same("body", &second.body.as_slice(), &&b"second"[..]);
+    looking.expect_counts(1, &q, 1, 1).await;
+    peer.send(1, ack(first.delivery_tag())).await;
+    let third = peer.expect_delivery(1, "third").await;
+    // Its time has come, and the worker wants no more than before.
+    peer.send(1, ack(at_five.delivery_tag())).await;
+    peer.call(1, qos(2).flag("global")).await;
+    peer.publish(1, task("fourth")).await;
+    looking.eventually_counts(1, &q, 1, 1).await;
+    for done in [&second, &third] {
+        peer.send(1, ack(done.delivery_tag())).await;
+    }
+    peer.expect_delivery(1, "fourth").await;
+    // A worker that is lost has held it in vain.
+    peer.call(1, close_channel()).await;
+    let fourth = looking.expect_get(1, &q, "fourth").await;
+    looking.same("redelivered", &fourth.redelivered(), &true);
+    looking.call(1, delete(&q)).await;
+}
+
 #[tokio::test]
 async fn kombu_s_pidbox_broadcasts_and_collects_replies() {
     let broker = Broker::start().await;
@@ -177,6 +226,47 @@ async fn masstransit_s_exchanges_per_type_lead_to_endpoints_and_their_error_queu
     for name in [&kind, &base, &endpoint, &error, &skipped] {
         peer.call(1, delete_exchange(name)).await;
     }
+}
+
+/// Redelivery of what failed, over an exchange that delays; and an endpoint that one consumer at a time serves.
+#[tokio::test]
+async fn masstransit_s_redelivery_waits_in_a_delayed_exchange() {
+    let Some(broker) = Broker::start_with(|_| ()).await else { return };
+    let mut peer = broker.channel().await;
+    let endpoint = unique("order-processing");
+    let delay = format!("{endpoint}_delay");
+    peer.call(1, durable_exchange(&endpoint, "fanout")).await;
+    let delayed = durable_exchange(&delay, "x-delayed-message").arg("x-delayed-type", "fanout");
+    peer.call(1, delayed).await;
+    let method = declare(&endpoint).flag("durable").arg("x-queue-type", "quorum");
+    peer.call(1, method.arg("x-single-active-consumer", true)).await;
+    peer.call(1, bind(&endpoint, &endpoint, "")).await;
+    peer.call(1, bind_exchange(&endpoint, &delay, "")).await;
+    peer.call(1, confirm_select()).await;
+    for tag in ["active", "standby"] {
+        peer.call(1, consume(&endpoint, tag)).await;
+    }
+    peer.publish(1, publish(&endpoint, "", "order").property("delivery-mode", 2)).await;
+    let mut order = None;
+    for _ in 0..2 {
+        let method = peer.expect_method(1).await;
+        match method.name {
+            "basic.ack" => {}
+            _ => order = Some(peer.finish_content(1, method).await),
+        }
+    }
+    let order = order.unwrap();
+    let again = publish(&delay, "", "order").property("delivery-mode", 2).header("x-delay", 20);
+    peer.publish(1, again.header("MT-Redelivery-Count", 1)).await;
+    peer.expect_confirm(1, 2).await;
+    peer.send(1, ack(order.delivery_tag())).await;
+    let order = peer.expect_delivery(1, "order").await;
+    peer.same("consumer", &order.method.text("consumer-tag").as_str(), &"active");
+    peer.same("first time", &order.redelivered(), &false);
+    let headers = order.headers();
+    peer.same("count", &headers.get("MT-Redelivery-Count"), &Some(&Value::from(1)));
+    // Who publishes it again with these headers asks for no delay.
+    peer.same("x-delay", &headers.get("x-delay"), &Some(&Value::from(-20)));
 }
 
 #[tokio::test]
