@@ -2,6 +2,7 @@
 //! ones once per batch: no message pays for an atomic operation.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Declares the counters once: a plain set of them and a shared one.
 macro_rules! counters {
@@ -145,6 +146,84 @@ impl SharedSizes {
     }
 }
 
+/// Bounds of the classes of durations, in microseconds: from a disk's sync to a lease of half an hour. What is longer
+/// than the last one has a class too.
+pub const DURATION_BOUNDS_US: [u64; 14] = [
+    100,
+    500,
+    1_000,
+    5_000,
+    10_000,
+    50_000,
+    100_000,
+    500_000,
+    1_000_000,
+    5_000_000,
+    30_000_000,
+    60_000_000,
+    300_000_000,
+    1_800_000_000,
+];
+
+/// Durations by class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DurationTally {
+    /// Durations of each class, not of those below it.
+    pub counts: [u64; DURATION_BOUNDS_US.len() + 1],
+    /// All of them together, in microseconds.
+    pub micros: u64,
+}
+
+fn duration_class(micros: u64) -> usize {
+    DURATION_BOUNDS_US.partition_point(|bound| *bound < micros)
+}
+
+impl DurationTally {
+    /// Counts a duration.
+    pub fn count(&mut self, micros: u64) {
+        if let Some(count) = self.counts.get_mut(duration_class(micros)) {
+            *count += 1;
+        }
+        self.micros = self.micros.saturating_add(micros);
+    }
+
+    /// Adds what was counted elsewhere.
+    pub fn add(&mut self, other: &Self) {
+        self.counts.iter_mut().zip(other.counts).for_each(|(count, more)| *count += more);
+        self.micros = self.micros.saturating_add(other.micros);
+    }
+}
+
+/// As [`DurationTally`], for those who look on from other threads.
+#[derive(Debug, Default)]
+pub struct SharedDurations {
+    counts: [AtomicU64; DURATION_BOUNDS_US.len() + 1],
+    micros: AtomicU64,
+}
+
+impl SharedDurations {
+    /// Counts a duration.
+    pub fn count(&self, duration: Duration) {
+        let mut tally = DurationTally::default();
+        tally.count(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
+        self.fold(&tally);
+    }
+
+    /// Adds what was counted elsewhere.
+    pub fn fold(&self, counted: &DurationTally) {
+        for (shared, count) in self.counts.iter().zip(counted.counts).filter(|(_, count)| *count > 0) {
+            shared.fetch_add(count, Ordering::Relaxed);
+        }
+        self.micros.fetch_add(counted.micros, Ordering::Relaxed);
+    }
+
+    /// The counts of the moment.
+    pub fn load(&self) -> DurationTally {
+        let counts = self.counts.each_ref().map(|count| count.load(Ordering::Relaxed));
+        DurationTally { counts, micros: self.micros.load(Ordering::Relaxed) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,6 +247,21 @@ mod tests {
         shared.fold(&mut tally);
         assert_eq!(shared.load().counts, [2, 1, 0, 0, 0, 0, 0, 0, 1]);
         assert_eq!(shared.load().octets, 200_000_201);
+    }
+
+    #[test]
+    fn a_duration_at_a_bound_belongs_to_the_class_below_it() {
+        let (shared, mut tally) = (SharedDurations::default(), DurationTally::default());
+        for micros in [0, 100, 101, 1_800_000_000, 1_800_000_001] {
+            tally.count(micros);
+        }
+        shared.fold(&tally);
+        shared.count(Duration::from_micros(100));
+        let found = shared.load();
+        assert_eq!((found.counts[0], found.counts[1], found.counts[13], found.counts[14]), (3, 1, 1, 1));
+        assert_eq!(found.micros, 3_600_000_302);
+        tally.add(&tally.clone());
+        assert_eq!(tally.counts[0], 4);
     }
 
     #[test]

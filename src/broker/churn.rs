@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Broker;
+use super::vhost::Vhost;
+use crate::metrics::{DurationTally, SharedDurations};
 
 /// Queues that came and went since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,12 +23,21 @@ pub(super) struct Counters {
     pub(super) declared: AtomicU64,
     pub(super) created: AtomicU64,
     pub(super) deleted: AtomicU64,
+    /// How long deliveries were held in queues that have gone.
+    pub(super) held: SharedDurations,
 }
 
 impl Counters {
     /// Counts one more.
     pub(super) fn count(counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Vhost {
+    /// How long deliveries were held in queues that have gone.
+    pub fn held_before(&self) -> DurationTally {
+        self.churn.held.load()
     }
 }
 

@@ -27,6 +27,7 @@ use tokio::sync::Notify;
 use crate::id::EntityId;
 use crate::message::Message;
 use crate::metadata::{Definitions, Position};
+use crate::metrics::DurationTally;
 use crate::queue::{Departed, Lane, Placement, Seq};
 
 pub use crate::storage::{Durability, LogPosition};
@@ -63,6 +64,11 @@ pub trait MessageLog: Send + Sync + fmt::Debug {
     /// The disk did not say.
     fn disk_free(&self) -> io::Result<u64>;
 
+    /// What the store has done, for operators; `None` if nobody counts.
+    fn figures(&self) -> Option<LogFigures> {
+        None
+    }
+
     /// Everything up to this position is durable, in the sense in which it was appended.
     fn durable(&self) -> LogPosition;
 
@@ -77,6 +83,27 @@ pub trait MessageLog: Send + Sync + fmt::Debug {
     /// # Errors
     /// When the disk refuses; the next start is as after a crash then.
     fn close(&self) -> io::Result<()>;
+}
+
+/// What a store of messages has done since it was opened, and the room that it takes; in octets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogFigures {
+    /// Log files in use.
+    pub log_used: u64,
+    /// What all log files may have.
+    pub log_total: u64,
+    /// Written to the log.
+    pub log_written: u64,
+    /// Written to segments.
+    pub segments_written: u64,
+    /// Written to checkpoints.
+    pub checkpoints_written: u64,
+    /// Segments that there are; a number.
+    pub segments: u64,
+    /// Commits; a number.
+    pub commits: u64,
+    /// How long the disk took for each.
+    pub syncs: DurationTally,
 }
 
 /// Somebody who waits for the log.
@@ -275,6 +302,11 @@ impl Journal {
     /// Whether publishers are to wait for the log.
     pub fn is_tight(&self) -> bool {
         self.log.as_ref().is_some_and(|log| log.is_tight())
+    }
+
+    /// What the store has done; `None` without a log.
+    pub fn figures(&self) -> Option<LogFigures> {
+        self.log.as_ref()?.figures()
     }
 
     /// Octets that the log's disk has left; `None` without a log.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use smallvec::SmallVec;
 
 use super::alarm::{Alarms, DiskCause};
-use super::journal::{Durability, Journal, MessageLog, Record};
+use super::journal::{Durability, Journal, LogFigures, MessageLog, Record};
 use super::lane::lane;
 use crate::clock::Timestamp;
 use crate::message::Message;
@@ -77,6 +77,20 @@ impl MessageLog for StoreLog {
 
     fn disk_free(&self) -> io::Result<u64> {
         self.store.space().map(|space| space.disk_free).map_err(io::Error::other)
+    }
+
+    fn figures(&self) -> Option<LogFigures> {
+        let (stats, space) = (self.store.stats(), self.store.space().ok()?);
+        Some(LogFigures {
+            log_used: space.log_used,
+            log_total: space.log_total,
+            log_written: stats.log_written,
+            segments_written: stats.segments_written,
+            checkpoints_written: stats.checkpoints_written,
+            segments: stats.segments,
+            commits: stats.commits,
+            syncs: self.store.syncs(),
+        })
     }
 
     fn is_tight(&self) -> bool {

@@ -210,6 +210,11 @@ impl Broker {
         self.foundation.journal.close()
     }
 
+    /// What the store of messages has done; `None` if nothing is kept.
+    pub fn log_figures(&self) -> Option<journal::LogFigures> {
+        self.foundation.journal.figures()
+    }
+
     /// Waits until everything recorded so far is on disk.
     pub async fn flush(&self) {
         // Definitions first: the log is told of deletions by them.

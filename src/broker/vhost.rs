@@ -320,6 +320,7 @@ impl Vhost {
     ) -> Result<Deleted, E> {
         let deleted = queue.delete(now, may_delete)?;
         Counters::count(&self.churn.deleted);
+        self.churn.held.fold(&queue.report().held);
         self.queues.remove_if(&queue.name, |_, current| current.id == queue.id);
         topology.forget_exclusive(queue);
         let unused = self.unbind_everywhere(topology, &Destination::Queue(Arc::clone(queue)));

@@ -47,6 +47,9 @@ impl Queue {
             return Enqueued::Duplicate;
         }
         inner.tally.publish += 1;
+        if inner.ages.is_due(now) {
+            inner.ages.mark(inner.state.last_seq(), now, inner.state.oldest_ready());
+        }
         self.dispatch(inner, after, now);
         let placed = after.effects.placed.take();
         Enqueued::Accepted(placed.map(|(level, seq, expires)| Placement {

@@ -8,7 +8,7 @@ use super::lease::Lease;
 use super::{ConsumerId, Holder, Inner, Queue, Seq};
 use crate::clock::Timestamp;
 use crate::id::ConnectionId;
-use crate::metrics::MessageTally;
+use crate::metrics::{DurationTally, MessageTally};
 
 /// Which consumer of which channel subscribed.
 #[derive(Clone, Debug)]
@@ -51,6 +51,10 @@ pub struct Report {
     pub ready_octets: u64,
     /// When it was last used.
     pub idle_since: Timestamp,
+    /// Since when the oldest ready message has been waiting, at the earliest; `None` if there is none.
+    pub oldest_since: Option<Timestamp>,
+    /// How long deliveries were held that have been settled.
+    pub held: DurationTally,
 }
 
 /// A consumer of a queue.
@@ -99,6 +103,8 @@ impl Queue {
             memory: inner.state.memory(),
             ready_octets: inner.state.ready_octets(),
             idle_since: inner.last_active,
+            oldest_since: inner.state.oldest_ready().map(|seq| inner.ages.since(seq)),
+            held: inner.held.as_deref().copied().unwrap_or_default(),
         }
     }
 

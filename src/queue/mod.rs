@@ -4,6 +4,7 @@
 //! [`consumers::Consumers`] (who is next; volatile). Whatever else follows from a change, such as waking a writer or
 //! dead-lettering, is done once the lock is dropped, through values that the queue was given ([`outlet`]).
 
+mod age;
 pub mod arguments;
 mod arrival;
 pub mod consumers;
@@ -32,7 +33,7 @@ use parking_lot::Mutex;
 
 use crate::clock::Timestamp;
 use crate::id::{ConnectionId, EntityId};
-use crate::metrics::MessageTally;
+use crate::metrics::{DurationTally, MessageTally};
 use crate::name::Name;
 
 pub use arguments::QueueArguments;
@@ -51,6 +52,7 @@ pub use state::delays::{Moved, Moves, ReadAtStart};
 pub use state::residence::{Evictable, Evicted, Stored, Unstored, Whereabouts};
 pub use state::{Command, DropReason, Dropped, Remains};
 
+use age::Ages;
 use consumers::Consumers;
 use overdue::OverdueConsumer;
 use settings::Settings;
@@ -98,6 +100,9 @@ struct Inner {
     /// Last time that a message came or went.
     last_active: Timestamp,
     tally: MessageTally,
+    /// How long deliveries were held, once one was settled.
+    held: Option<Box<DurationTally>>,
+    ages: Ages,
     /// The earliest tick asked for and not yet come.
     armed: Option<Timestamp>,
     /// Octets reported to the host.
@@ -159,6 +164,8 @@ impl Queue {
             last_used: now,
             last_active: now,
             tally: MessageTally::default(),
+            held: None,
+            ages: Ages::new(now),
             armed: None,
             reported: 0,
             paging_in: false,
@@ -194,6 +201,9 @@ impl Queue {
                     Settlement::Fail => Command::Return(lease.seq, Cause::Failed),
                 };
                 inner.state.apply(command, now, &mut after.effects);
+                if how != Settlement::PutBack {
+                    inner.held.get_or_insert_default().count(now.millis_since(since).saturating_mul(1000));
+                }
                 inner.consumers.release(lease.holder, lease.seq, since);
             }
             self.dispatch(inner, after, now);

@@ -19,6 +19,7 @@ use super::log::writer::{LogWriter, Written};
 use super::names::Names;
 use super::observer::Observer;
 use super::options::{Driver, Durability, Options};
+use crate::metrics::SharedDurations;
 
 /// How long a commit waits for a free log file before it looks again.
 const STALL_WAIT: Duration = Duration::from_millis(50);
@@ -88,6 +89,8 @@ pub(super) struct Counters {
     pub(super) checkpoints_written: AtomicU64,
     pub(super) carried: AtomicU64,
     pub(super) commits: AtomicU64,
+    /// How long the disk took to make commits durable.
+    pub(super) syncs: SharedDurations,
 }
 
 impl Shared {
@@ -121,7 +124,9 @@ impl Shared {
             self.tell(|observer| observer.written(LogPosition(last.position)));
         }
         if group.sync {
+            let before = self.env.elapsed();
             writer.sync()?;
+            self.counters.syncs.count(self.env.elapsed().saturating_sub(before));
             self.is_unsynced.store(false, Ordering::Release);
         }
         let octets: u64 =

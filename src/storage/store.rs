@@ -26,6 +26,7 @@ use super::record::Record;
 use super::recovery::{Load, Loaded};
 use super::shared::{Committer, Counters, Observers, Shared};
 use super::threads;
+use crate::metrics::DurationTally;
 
 /// How long a caller that waits for a commit sleeps before it looks again.
 const DURABLE_WAIT: Duration = Duration::from_micros(50);
@@ -338,6 +339,11 @@ impl Store {
             segments: index.queues.values().map(|state| state.segments.len() as u64).sum(),
             deleted: index.deleted.len(),
         }
+    }
+
+    /// How long the disk took for each commit that waited for it.
+    pub fn syncs(&self) -> DurationTally {
+        self.shared.counters.syncs.load()
     }
 
     /// Room left in the log and on the disk.

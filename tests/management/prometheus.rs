@@ -1,7 +1,7 @@
 //! What Prometheus reads, and the names that dashboards made for RabbitMQ look for.
 
 use crate::http::Broker;
-use crate::support::{confirm_select, consume, declare, get, publish, qos};
+use crate::support::{ack, confirm_select, consume, declare, get, publish, qos};
 
 /// What Grafana's dashboard 10991 (RabbitMQ-Overview) reads.
 const DASHBOARD: &[&str] = &[
@@ -79,7 +79,8 @@ fn named(dashboard: &str) -> std::collections::BTreeSet<&str> {
 
 #[tokio::test]
 async fn the_brokers_own_dashboard_reads_only_what_there_is() {
-    let broker = Broker::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Broker::start_with(|config| config.data_dir = Some(dir.path().join("data"))).await;
     let mut peer = broker.channel().await;
     peer.call(1, declare("q")).await;
     let families = "family=queue_coarse_metrics&family=queue_delivery_metrics&family=queue_consumer_count";
@@ -161,4 +162,50 @@ async fn details_are_of_the_families_and_vhosts_asked_for() {
     assert!(same.contains("queue=\"q\""), "{same}");
     let nothing = broker.metrics("/metrics/detailed").await;
     assert!(!nothing.contains("rabbitmq_detailed_"), "{nothing}");
+}
+
+#[tokio::test]
+async fn the_age_of_the_oldest_message_and_the_time_under_lease_are_told() {
+    let broker = Broker::start().await;
+    let mut peer = broker.channel().await;
+    peer.call(1, declare("q")).await;
+    let age = "rabbitmq_queue_oldest_message_age_seconds";
+    let before = broker.metrics("/metrics").await;
+    assert_eq!((value(&before, age), value(&before, "rabbitmq_queue_lease_seconds_count")), (0, 0));
+    peer.call(1, consume("q", "c")).await;
+    for tag in 1..=2 {
+        peer.publish(1, publish("", "q", "m")).await;
+        peer.expect_delivery(1, "m").await;
+        peer.send(1, ack(tag)).await;
+    }
+    peer.call(1, declare("q")).await;
+    let text = broker.metrics("/metrics").await;
+    assert_eq!(value(&text, "rabbitmq_queue_lease_seconds_count"), 2);
+    assert_eq!(value(&text, "rabbitmq_queue_lease_seconds_bucket{le=\"+Inf\"}"), 2);
+    let detailed =
+        broker.metrics("/metrics/detailed?family=queue_lease_metrics&family=queue_coarse_metrics").await;
+    let of_queue = "{vhost=\"/\",queue=\"q\"}";
+    assert_eq!(value(&detailed, &format!("rabbitmq_detailed_queue_lease_seconds_count{of_queue}")), 2);
+    assert_eq!(value(&detailed, &format!("rabbitmq_detailed_queue_oldest_message_age_seconds{of_queue}")), 0);
+    // What was held in a queue that has gone stays counted.
+    broker.delete("/queues/%2F/q").await;
+    let after = broker.metrics("/metrics").await;
+    assert_eq!(value(&after, "rabbitmq_queue_lease_seconds_count"), 2);
+}
+
+#[tokio::test]
+async fn the_disk_is_told_where_messages_are_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Broker::start_with(|config| config.data_dir = Some(dir.path().join("data"))).await;
+    broker.put("/queues/%2F/kept", "{}").await;
+    let body = r#"{"routing_key":"kept","payload":"x","payload_encoding":"string","properties":{"delivery_mode":2}}"#;
+    broker.post("/exchanges/%2F/amq.default/publish", body).await;
+    let text = broker.metrics("/metrics").await;
+    assert!(value(&text, "rabbitmq_storage_commits_total") > 0);
+    assert!(value(&text, "rabbitmq_storage_sync_seconds_count") > 0);
+    assert!(
+        value(&text, "rabbitmq_storage_log_limit_bytes") >= value(&text, "rabbitmq_storage_log_used_bytes")
+    );
+    let none = Broker::start().await;
+    assert!(!none.metrics("/metrics").await.contains("rabbitmq_storage_"), "nothing is kept here");
 }

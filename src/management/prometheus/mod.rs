@@ -8,6 +8,7 @@
 
 mod node;
 mod objects;
+mod own;
 mod text;
 
 use std::sync::Arc;
@@ -34,6 +35,7 @@ pub(super) async fn aggregated(State(api): State<Arc<Api>>) -> Response<Body> {
     let mut text = Text::new("rabbitmq_");
     identity(&mut text, &api, Endpoint::Aggregated);
     node::write(&mut text, &api);
+    own::store(&mut text, &api);
     objects::totals(&mut text, &api).await;
     answer(text)
 }
@@ -43,6 +45,7 @@ pub(super) async fn per_object(State(api): State<Arc<Api>>) -> Response<Body> {
     let mut text = Text::new("rabbitmq_");
     identity(&mut text, &api, Endpoint::PerObject);
     node::write(&mut text, &api);
+    own::store(&mut text, &api);
     objects::write(&mut text, &api, &Selection::everything()).await;
     answer(text)
 }

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use super::own;
 use super::text::{Kind, Text};
 use crate::broker::Vhost;
 use crate::broker::connections::{ConnectionEntry, Observed};
+use crate::clock::Timestamp;
 use crate::management::api::Api;
 use crate::management::view::channel::name as channel_name;
+use crate::metrics::DurationTally;
 use crate::queue::{Queue, Report};
 use lepus_protocol::ChannelId;
 
@@ -20,6 +23,8 @@ pub(super) enum Family {
     QueueConsumers,
     QueueMetrics,
     QueueDelivery,
+    /// Ours: how long deliveries are held. Sixteen lines for each queue, so only for who asks.
+    QueueLeases,
     ConnectionCoarse,
     ConnectionMetrics,
     ChannelMetrics,
@@ -29,11 +34,12 @@ pub(super) enum Family {
 }
 
 impl Family {
-    const ALL: [(&'static str, Self); 10] = [
+    const ALL: [(&'static str, Self); 11] = [
         ("queue_coarse_metrics", Self::QueueCoarse),
         ("queue_consumer_count", Self::QueueConsumers),
         ("queue_metrics", Self::QueueMetrics),
         ("queue_delivery_metrics", Self::QueueDelivery),
+        ("queue_lease_metrics", Self::QueueLeases),
         ("connection_coarse_metrics", Self::ConnectionCoarse),
         ("connection_metrics", Self::ConnectionMetrics),
         ("channel_metrics", Self::ChannelMetrics),
@@ -61,7 +67,11 @@ impl Selection {
     }
 
     pub(super) fn everything() -> Self {
-        Self { families: Family::ALL.iter().map(|(_, family)| *family).collect(), vhosts: Vec::new() }
+        let families = Family::ALL.iter().map(|(_, family)| *family);
+        Self {
+            families: families.filter(|family| *family != Family::QueueLeases).collect(),
+            vhosts: Vec::new(),
+        }
     }
 
     fn has(&self, family: Family) -> bool {
@@ -188,11 +198,15 @@ pub(super) async fn totals(text: &mut Text, api: &Api) {
     // Counters of queues that have gone are not in the sums: only what goes up and down is told.
     let gauges: Vec<_> = QUEUE_METRICS.iter().filter(|metric| metric.2 == Kind::Gauge).collect();
     let mut sums = vec![0; gauges.len()];
+    let (now, mut oldest_ms, mut held) = (api.now(), 0, DurationTally::default());
     for vhost in &vhosts {
         exchanges += vhost.exchange_count();
+        held.add(&vhost.held_before());
         for batch in vhost.queues().chunks(BATCH) {
             queues += batch.len();
             for report in batch.iter().map(|queue| queue.report()) {
+                oldest_ms = oldest_ms.max(age_ms(&report, now));
+                held.add(&report.held);
                 for (sum, (.., value)) in sums.iter_mut().zip(&gauges) {
                     *sum += value(&report);
                 }
@@ -213,13 +227,19 @@ pub(super) async fn totals(text: &mut Text, api: &Api) {
     for ((_, name, kind, help, _), sum) in gauges.into_iter().zip(sums) {
         text.single(name, *kind, help, &[], sum);
     }
+    own::totals(text, oldest_ms, &held);
+}
+
+/// How long the oldest ready message has been waiting; 0 without one.
+fn age_ms(report: &Report, now: Timestamp) -> u64 {
+    report.oldest_since.map_or(0, |since| now.millis_since(since))
 }
 
 /// Each object of the selection.
 pub(super) async fn write(text: &mut Text, api: &Api, selection: &Selection) {
     let mut vhosts = api.broker.vhosts();
     vhosts.retain(|vhost| selection.has_vhost(vhost.name.as_str()));
-    queues(text, &vhosts, selection).await;
+    queues(text, &vhosts, selection, api.now()).await;
     if selection.has(Family::Exchange) {
         exchanges(text, &vhosts);
     }
@@ -237,12 +257,12 @@ pub(super) async fn write(text: &mut Text, api: &Api, selection: &Selection) {
     }
 }
 
-async fn queues(text: &mut Text, vhosts: &[Arc<Vhost>], selection: &Selection) {
+async fn queues(text: &mut Text, vhosts: &[Arc<Vhost>], selection: &Selection, now: Timestamp) {
     let metrics: Vec<_> = QUEUE_METRICS.iter().filter(|metric| selection.has(metric.0)).collect();
-    if metrics.is_empty() {
+    if metrics.is_empty() && !selection.has(Family::QueueLeases) {
         return;
     }
-    let mut reports: Vec<(Arc<Vhost>, Arc<Queue>, Report)> = Vec::new();
+    let mut reports: Vec<Reported> = Vec::new();
     for vhost in vhosts {
         for batch in vhost.queues().chunks(BATCH) {
             let report = |queue: &Arc<Queue>| (Arc::clone(vhost), Arc::clone(queue), queue.report());
@@ -256,6 +276,31 @@ async fn queues(text: &mut Text, vhosts: &[Arc<Vhost>], selection: &Selection) {
             for (vhost, queue, report) in batch {
                 let labels = [("vhost", vhost.name.as_str()), ("queue", queue.name.as_str())];
                 text.value(name, &labels, value(report));
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+    own_of_queues(text, &reports, selection, now).await;
+}
+
+type Reported = (Arc<Vhost>, Arc<Queue>, Report);
+
+/// What RabbitMQ does not tell of a queue.
+async fn own_of_queues(text: &mut Text, reports: &[Reported], selection: &Selection, now: Timestamp) {
+    if selection.has(Family::QueueCoarse) {
+        text.family(own::AGE, Kind::Gauge, own::AGE_HELP);
+        for (vhost, queue, report) in reports {
+            let labels = [("vhost", vhost.name.as_str()), ("queue", queue.name.as_str())];
+            text.value(own::AGE, &labels, age_ms(report, now) / 1000);
+        }
+        tokio::task::yield_now().await;
+    }
+    if selection.has(Family::QueueLeases) {
+        text.family(own::HELD, Kind::Histogram, own::HELD_HELP);
+        for batch in reports.chunks(BATCH) {
+            for (vhost, queue, report) in batch {
+                let labels = [("vhost", vhost.name.as_str()), ("queue", queue.name.as_str())];
+                text.durations(own::HELD, &labels, &report.held);
             }
             tokio::task::yield_now().await;
         }

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use crate::metrics::{DURATION_BOUNDS_US, DurationTally};
+
 /// How a family's values behave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -41,7 +43,7 @@ impl Text {
     }
 
     /// One value of a family.
-    pub(super) fn value(&mut self, name: &str, labels: Labels<'_>, value: u64) {
+    pub(super) fn value(&mut self, name: &str, labels: Labels<'_>, value: impl std::fmt::Display) {
         let prefix = self.prefix;
         self.push(format_args!("{prefix}{name}"));
         for (index, (label, value)) in labels.iter().enumerate() {
@@ -50,6 +52,20 @@ impl Text {
             self.text.push('"');
         }
         self.push(format_args!("{} {value}\n", if labels.is_empty() { "" } else { "}" }));
+    }
+
+    /// The values of a histogram of durations, whose family has begun: in seconds, as Prometheus counts.
+    pub(super) fn durations(&mut self, name: &str, labels: Labels<'_>, tally: &DurationTally) {
+        let bucket = format!("{name}_bucket");
+        let mut count = 0;
+        for (bound, counted) in DURATION_BOUNDS_US.iter().map(Some).chain([None]).zip(tally.counts) {
+            count += counted;
+            let bound = bound.map_or_else(|| "+Inf".to_owned(), |micros| seconds(*micros));
+            let labels: Vec<(&str, &str)> = labels.iter().copied().chain([("le", bound.as_str())]).collect();
+            self.value(&bucket, &labels, count);
+        }
+        self.value(&format!("{name}_sum"), labels, seconds(tally.micros));
+        self.value(&format!("{name}_count"), labels, count);
     }
 
     /// A family with a single value.
@@ -85,6 +101,12 @@ impl Text {
     }
 }
 
+/// Microseconds as seconds: `0.0005`, `5`.
+fn seconds(micros: u64) -> String {
+    let text = format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +118,19 @@ mod tests {
         let expected = "# TYPE rabbitmq_queues gauge\n# HELP rabbitmq_queues Queues\n\
                         rabbitmq_queues{vhost=\"/\",queue=\"a\\\"b\\\\c\\nd\"} 7\n";
         assert_eq!(String::from_utf8(text.finish()).unwrap(), expected);
+    }
+
+    #[test]
+    fn durations_are_in_seconds_and_each_class_counts_those_below_it() {
+        let (mut text, mut tally) = (Text::new("x_"), DurationTally::default());
+        [100, 200, 2_000_000_000].into_iter().for_each(|micros| tally.count(micros));
+        text.durations("y", &[("queue", "q")], &tally);
+        let text = String::from_utf8(text.finish()).unwrap();
+        assert!(text.starts_with(
+            "x_y_bucket{queue=\"q\",le=\"0.0001\"} 1\nx_y_bucket{queue=\"q\",le=\"0.0005\"} 2\n"
+        ));
+        assert!(text.contains("le=\"1800\"} 2\nx_y_bucket{queue=\"q\",le=\"+Inf\"} 3\n"), "{text}");
+        assert!(text.ends_with("x_y_sum{queue=\"q\"} 2000.0003\nx_y_count{queue=\"q\"} 3\n"), "{text}");
     }
 
     #[test]

@@ -59,6 +59,15 @@ impl Level {
         entry.map_or(Head::Empty, Head::Entry)
     }
 
+    /// The head's place.
+    pub(in crate::queue) fn first(&self) -> Option<Seq> {
+        match self.head() {
+            Head::Entry(entry) => Some(entry.seq),
+            Head::Cold => self.cold.first(),
+            Head::Empty => None,
+        }
+    }
+
     /// Takes the head, unless it is on disk only.
     pub(in crate::queue) fn pop(&mut self) -> Option<Entry> {
         match self.front() {

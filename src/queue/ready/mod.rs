@@ -127,6 +127,12 @@ impl Ready {
         self.highest().and_then(|level| self.levels.get(level)).map_or(Head::Empty, Level::head)
     }
 
+    /// The first place that was given of all messages here.
+    pub fn oldest(&self) -> Option<Seq> {
+        let levels = self.occupied_levels().filter_map(|level| self.levels.get(level));
+        levels.filter_map(Level::first).min()
+    }
+
     /// Takes the next message to deliver, unless it is on disk only.
     pub fn pop(&mut self) -> Option<Entry> {
         self.pop_from(self.highest()?)

@@ -266,6 +266,16 @@ impl State {
         if self.limits.tells_deliveries { entry.deliveries } else { 0 }
     }
 
+    /// The place that was given last.
+    pub fn last_seq(&self) -> Seq {
+        Seq::new(self.last_seq)
+    }
+
+    /// The first place of all that are ready, of every priority.
+    pub fn oldest_ready(&self) -> Option<Seq> {
+        self.ready.oldest()
+    }
+
     /// The next message to deliver.
     pub fn head(&self) -> Head<'_> {
         self.ready.head()

@@ -10,6 +10,7 @@ use std::fmt::Debug;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use self::real::RealEnv;
 pub use self::sim::{CrashPlan, SimEnv};
@@ -53,6 +54,10 @@ pub trait Env: Debug + Send + Sync {
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Any + Send + Sync>>;
     /// Octets that the file system of `path` has left for this process.
     fn free_bytes(&self, path: &Path) -> io::Result<u64>;
+    /// Time since some moment, for figures only: nothing may depend on it. One without a clock says zero.
+    fn elapsed(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// An open file, read and written at positions.

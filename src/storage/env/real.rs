@@ -5,7 +5,8 @@ use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use super::{Env, File, OpenMode};
 
@@ -13,7 +14,15 @@ use super::{Env, File, OpenMode};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealEnv;
 
+/// What [`Env::elapsed`] counts from.
+static START: OnceLock<Instant> = OnceLock::new();
+
 impl Env for RealEnv {
+    #[expect(clippy::disallowed_methods, reason = "how long a disk takes is for figures only")]
+    fn elapsed(&self) -> Duration {
+        START.get_or_init(Instant::now).elapsed()
+    }
+
     fn create_dir(&self, path: &Path) -> io::Result<()> {
         fs::create_dir_all(path)
     }
