@@ -6,6 +6,7 @@
 pub mod cli;
 
 pub mod app;
+pub mod bench;
 mod command;
 
 pub mod management;

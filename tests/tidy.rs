@@ -16,7 +16,7 @@ use std::path::Path;
 /// know each other. Whoever adds a module gives it a place here and in ARCHITECTURE.md.
 const LAYERS: &[&[&str]] = &[
     &["cli"],
-    &["app", "command"],
+    &["app", "bench", "command"],
     &["management", "server"],
     &["connection"],
     &["channel"],

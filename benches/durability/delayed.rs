@@ -3,10 +3,10 @@
 use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::support::client::{self, Acks, Client, Incoming, Options};
 use crate::support::drive::{CHUNK_OCTETS, float, measure, mebibytes};
 use crate::support::report::Figure;
 use crate::support::server::Server;
+use lepus::bench::client::{self, Acks, Client, Incoming, Options};
 
 /// Delays of the many, in ms: some are due while the others are looked at.
 const MANY: std::ops::Range<u64> = 120_000..7_200_000;
@@ -50,7 +50,7 @@ fn fill(publisher: &mut Client, queue: &str, messages: u64, chance: &mut Chance)
         // As far ahead as confirms fit into the socket.
         while number - confirmed > 100_000 || number == messages && confirmed < messages {
             publisher.receive(|incoming| {
-                if let Incoming::Confirmed(tag) = incoming {
+                if let Incoming::Confirmed { tag, .. } = incoming {
                     confirmed = confirmed.max(tag);
                 }
             })?;
@@ -78,7 +78,7 @@ fn lateness(
         let (mut confirmed, last) = (0, before + at_once * TIMED_AT_ONCE);
         while confirmed < last {
             publisher.receive(|incoming| {
-                if let Incoming::Confirmed(tag) = incoming {
+                if let Incoming::Confirmed { tag, .. } = incoming {
                     confirmed = confirmed.max(tag);
                 }
             })?;

@@ -4,12 +4,12 @@ use std::io::{self, Write};
 use std::thread;
 
 use crate::delayed::delayed;
-use crate::support::client::{self, Acks, Client, Incoming, Mode, Options};
 use crate::support::drive::{
     self, Scale, bare_sync, float, measure, mebibytes, nanos, now, percentiles, publish,
 };
 use crate::support::report::Figure;
 use crate::support::server::Server;
+use lepus::bench::client::{self, Acks, Client, Incoming, Mode, Options};
 
 /// Durable queues that get one message each per round.
 const QUEUES: usize = 1000;
@@ -116,7 +116,7 @@ fn confirm(publisher: &mut Client, tag: u64) -> io::Result<()> {
     let mut confirmed = 0;
     while confirmed < tag {
         publisher.receive(|incoming| {
-            if let Incoming::Confirmed(tag) = incoming {
+            if let Incoming::Confirmed { tag, .. } = incoming {
                 confirmed = confirmed.max(tag);
             }
         })?;

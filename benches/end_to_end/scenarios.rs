@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::client::{self, Acks, Client, Incoming, Mode, Options};
 use crate::support::drive::{Scale, confirmed, float, measure, mebibytes, nanos, now, percentiles, publish};
 use crate::support::report::Figure;
 use crate::support::server::Server;
+use lepus::bench::client::{self, Acks, Client, Incoming, Mode, Options};
+use lepus_protocol::FieldTable;
 
 /// How far a publisher without confirms may be ahead of the consumer: no backlog is to be measured where none is named.
 const AHEAD_OCTETS: u64 = 8 * 1024 * 1024;
@@ -56,10 +57,10 @@ fn fanout(server: &Server, messages: u64) -> io::Result<Vec<Figure>> {
     let exchange = "bench-fanout";
     let mut publisher = Client::connect(server.address)?;
     let mut consumer = Client::connect(server.address)?.with_big_buffer();
-    publisher.declare_fanout(exchange)?;
+    publisher.declare_exchange(exchange, "fanout")?;
     for number in 0..FANOUT_QUEUES {
         consumer.declare(&format!("bench-fanout-{number}"), Options::Exclusive)?;
-        consumer.bind(&format!("bench-fanout-{number}"), exchange)?;
+        consumer.bind(&format!("bench-fanout-{number}"), exchange, "", FieldTable::new())?;
     }
     for number in 0..FANOUT_QUEUES {
         consumer.consume(&format!("bench-fanout-{number}"), Acks::Automatic)?;

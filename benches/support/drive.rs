@@ -5,9 +5,9 @@ use std::io;
 use std::thread;
 use std::time::Instant;
 
-use super::client::{self, Acks, Client, Incoming, Mode, Options};
 use super::report::Figure;
 use super::server::Server;
+use lepus::bench::client::{self, Acks, Client, Incoming, Mode, Options};
 
 /// A published chunk: one write of the publisher.
 pub(crate) const CHUNK_OCTETS: usize = 64 * 1024;
@@ -114,7 +114,7 @@ fn publish_confirmed(
             publisher.send(chunk.get(..octets).unwrap_or_default())?;
         } else {
             publisher.receive(|incoming| {
-                if let Incoming::Confirmed(tag) = incoming {
+                if let Incoming::Confirmed { tag, .. } = incoming {
                     confirmed = confirmed.max(tag);
                 }
             })?;

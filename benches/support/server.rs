@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use lepus::bench::{Usage, field};
 use tempfile::TempDir;
 
 use super::drive::now;
@@ -38,15 +39,6 @@ struct Own {
     settings: Vec<String>,
 }
 
-/// What a process has used since it started.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Usage {
-    /// Nanoseconds on a CPU, in user space and in the kernel.
-    pub(crate) cpu_ns: u64,
-    /// Times that a thread of it left the CPU, on its own accord or not.
-    pub(crate) switches: u64,
-}
-
 impl Server {
     /// Starts the broker that was built along with this program, with `settings` as its flags.
     pub(crate) fn start(settings: &[&str]) -> io::Result<Self> {
@@ -68,6 +60,11 @@ impl Server {
         Ok(started.elapsed())
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+
     /// A broker that runs already.
     pub(crate) fn at(address: SocketAddr, pid: u32) -> Self {
         Self { address, pid, own: None }
@@ -75,18 +72,18 @@ impl Server {
 
     /// Resident memory in octets.
     pub(crate) fn resident(&self) -> io::Result<u64> {
-        Ok(status(&format!("/proc/{}/status", self.pid), "VmRSS:")? * 1024)
+        Ok(field(&format!("/proc/{}/status", self.pid), "VmRSS:")? * 1024)
     }
 
     /// The most resident memory since its start, in octets.
     pub(crate) fn resident_max(&self) -> io::Result<u64> {
-        Ok(status(&format!("/proc/{}/status", self.pid), "VmHWM:")? * 1024)
+        Ok(field(&format!("/proc/{}/status", self.pid), "VmHWM:")? * 1024)
     }
 
     /// Octets that it has written to files since its start. Sockets do not count: they are sent to. (`write_bytes`
     /// would count whole folios of the page cache, of which a small write that is synced writes a page.)
     pub(crate) fn written(&self) -> io::Result<u64> {
-        status(&format!("/proc/{}/io", self.pid), "wchar:")
+        field(&format!("/proc/{}/io", self.pid), "wchar:")
     }
 
     /// Octets that its directory takes on disk.
@@ -110,19 +107,9 @@ impl Server {
         (0..BARE_SYNCS).map(sync).collect()
     }
 
-    /// Sums over all threads: the files of the process itself speak of its first thread only.
+    /// What it has used.
     pub(crate) fn usage(&self) -> io::Result<Usage> {
-        let mut usage = Usage::default();
-        for task in fs::read_dir(format!("/proc/{}/task", self.pid))? {
-            let task = task?.path();
-            let task = task.display();
-            let schedstat = fs::read_to_string(format!("{task}/schedstat"))?;
-            usage.cpu_ns += number(schedstat.split_whitespace().next());
-            for name in ["voluntary_ctxt_switches:", "nonvoluntary_ctxt_switches:"] {
-                usage.switches += status(&format!("{task}/status"), name)?;
-            }
-        }
-        Ok(usage)
+        Usage::of(self.pid)
     }
 }
 
@@ -182,15 +169,4 @@ impl Drop for Own {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// The number after `name` in a status file.
-fn status(path: &str, name: &str) -> io::Result<u64> {
-    let text = fs::read_to_string(path)?;
-    let line = text.lines().find_map(|line| line.strip_prefix(name));
-    Ok(number(line.and_then(|line| line.split_whitespace().next())))
-}
-
-fn number(text: Option<&str>) -> u64 {
-    text.and_then(|text| text.parse().ok()).unwrap_or_default()
 }

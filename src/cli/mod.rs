@@ -13,6 +13,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::bench;
 use crate::command;
 
 /// Ends a process whose flags, variables or files cannot be used; a broker that cannot start for another reason ends
@@ -37,6 +38,8 @@ enum Command {
     /// Check and repair a data directory.
     #[command(subcommand)]
     Store(store::Command),
+    /// Make a load on a broker and measure it.
+    Bench(Box<bench::command::Bench>),
     #[command(flatten)]
     Operate(Box<command::Command>),
     /// As RabbitMQ's tool of that name, for scripts and health checks; so is a link of that name to this program.
@@ -91,6 +94,7 @@ pub fn run() -> ExitCode {
         Command::Server(settings) => server::run(settings),
         Command::Config(command) => config::run(command),
         Command::Store(command) => store::run(command),
+        Command::Bench(bench) => bench::command::main(&bench),
         Command::Operate(command) => command::run(*command),
         Command::Rabbitmqctl(Words { words }) => tool("rabbitmqctl", &words),
         Command::Diagnostics(Words { words }) => tool("rabbitmq-diagnostics", &words),
