@@ -210,13 +210,15 @@ impl Session {
         Ok(Counts { consumers: 1, ..Counts::default() })
     }
 
-    /// Removes all ready messages; returns how many (§1.7.2.7).
+    /// Removes all ready messages; returns how many (§1.7.2.7). Its answer must wait for the log: what was purged does
+    /// not come back.
     ///
     /// # Errors
     /// 403, 404, 405.
     pub fn purge_queue(&self, name: &Name, now: Timestamp) -> Result<u64, ChannelException> {
         self.check_queue(Access::Read, name)?;
-        Ok(self.existing_queue(name)?.purge(now))
+        let queue = self.existing_queue(name)?;
+        Ok(self.transact(|| queue.purge(now)))
     }
 
     /// Deletes a queue (§1.7.2.9). Its consumers are told when what is returned is dropped. RabbitMQ: it need not

@@ -15,6 +15,12 @@ const MIXED: &str = "mixed";
 const EXPIRING: &str = "expiring";
 const EXPIRED: &str = "expired";
 
+/// A queue that keeps the last few of large messages, so that the log turns while the broker is killed: its files are
+/// used again, and what is older than them moves on.
+const LARGE: &str = "large";
+const LARGE_KEPT: i32 = 20;
+const LARGE_OCTETS: usize = 256 * 1024;
+
 /// Milliseconds.
 const TTL: i32 = 5;
 
@@ -35,6 +41,8 @@ pub(crate) struct Loads {
     there: BTreeSet<u64>,
     /// Queues whose deletion was answered.
     gone: BTreeSet<u64>,
+    /// The large message that was confirmed last.
+    large: u64,
 }
 
 /// The loads' own account, shared with their tasks.
@@ -64,6 +72,9 @@ pub(crate) async fn prepare(channel: &Channel) {
     declare(channel, MIXED, FieldTable::default()).await.unwrap();
     declare(channel, EXPIRED, FieldTable::default()).await.unwrap();
     declare(channel, EXPIRING, expires).await.unwrap();
+    let mut few = FieldTable::default();
+    few.insert("x-max-length".into(), AMQPValue::LongInt(LARGE_KEPT));
+    declare(channel, LARGE, few).await.unwrap();
 }
 
 /// Publishes a window of messages, of which every one, or every other one, is persistent; the numbers confirmed of
@@ -90,12 +101,12 @@ async fn window(channel: &Channel, queue: &str, all: bool, loads: &Shared) -> la
 /// Starts all loads; they end with the broker.
 pub(crate) async fn start(connection: &Connection, loads: &Shared) -> Vec<tokio::task::JoinHandle<()>> {
     let mut channels = Vec::new();
-    for _ in 0..3 {
+    for _ in 0..4 {
         let channel = connection.create_channel().await.unwrap();
         channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
         channels.push((channel, Arc::clone(loads)));
     }
-    let [mixed, expiring, passing] = <[_; 3]>::try_from(channels).unwrap();
+    let [mixed, expiring, passing, large] = <[_; 4]>::try_from(channels).unwrap();
     vec![
         tokio::spawn(async move {
             while let Ok(confirmed) = window(&mixed.0, MIXED, false, &mixed.1).await {
@@ -107,8 +118,23 @@ pub(crate) async fn start(connection: &Connection, loads: &Shared) -> Vec<tokio:
                 expiring.1.lock().unwrap().expiring.extend(confirmed);
             }
         }),
+        tokio::spawn(async move { while publish_large(&large.0, &large.1).await.is_ok() {} }),
         tokio::spawn(async move { while come_and_go(&passing.0, &passing.1).await.is_ok() {} }),
     ]
+}
+
+/// One large message, confirmed.
+async fn publish_large(channel: &Channel, loads: &Shared) -> lapin::Result<()> {
+    let number = next(loads);
+    let mut body = vec![0; LARGE_OCTETS];
+    body[..8].copy_from_slice(&number.to_be_bytes());
+    let (options, persistent) =
+        (BasicPublishOptions::default(), BasicProperties::default().with_delivery_mode(2));
+    let sent = channel.basic_publish("".into(), LARGE.into(), options, &body, persistent).await?;
+    if sent.await?.is_ack() {
+        loads.lock().unwrap().large = number;
+    }
+    Ok(())
 }
 
 /// One queue comes, with a message, and one goes.
@@ -156,7 +182,7 @@ async fn drain(channel: &Channel, queue: &str) -> Vec<u64> {
     let mut numbers = Vec::new();
     let options = BasicGetOptions { no_ack: true };
     while let Some(got) = channel.basic_get(queue.into(), options).await.unwrap() {
-        numbers.push(u64::from_be_bytes(got.data.as_slice().try_into().unwrap()));
+        numbers.push(u64::from_be_bytes(*got.data.first_chunk().unwrap()));
     }
     numbers
 }
@@ -184,6 +210,11 @@ pub(crate) async fn check_messages(channel: &Channel, loads: &Shared) -> String 
     let lost: Vec<_> = loads.expiring.difference(&expired).collect();
     assert!(lost.is_empty(), "{} confirmed, expired and lost: {lost:?}", lost.len());
     assert!(expired.iter().all(|number| *number <= loads.last), "invented");
+    let large = drain(channel, LARGE).await;
+    assert!(large.is_sorted() && large.len() <= LARGE_KEPT.unsigned_abs() as usize, "{LARGE}: {large:?}");
+    // What came after it, unconfirmed, may have pushed it out only with as many behind it.
+    let is_there = large.contains(&loads.large) || large.first().is_none_or(|first| *first > loads.large);
+    assert!(is_there && large.last().is_some_and(|last| *last >= loads.large), "{LARGE}: {large:?}");
     let (kept, expiring) = (loads.kept.len(), loads.expiring.len());
     format!("{kept} confirmed among transient ones and {expiring} that expired, none lost")
 }

@@ -1,5 +1,5 @@
 //! Publishers with confirms and consumers with acks while the broker is killed, again and again: nothing confirmed is
-//! lost, nothing comes back unmarked, the order holds.
+//! lost, nothing that was not acked is gone, nothing comes back unmarked, the order holds.
 //!
 //! `LEPUS_KILL_ROUNDS` makes it a long one.
 
@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 use crate::binary::Binary;
 use crate::kill_loads::{self, Loads};
+use crate::kill_ring;
 
 const QUEUES: [&str; 3] = ["one", "two", "three"];
 
@@ -32,8 +33,11 @@ struct Seen {
     /// The number published last.
     last: u64,
     confirmed: BTreeSet<u64>,
-    /// For each queue: every delivery, and those whose ack was sent.
+    /// For each queue: every delivery.
     delivered: [BTreeSet<u64>; 3],
+    /// For each queue: those that may be gone, for an ack of them was given to the client or they were taken for good.
+    /// What was delivered and not acked must come again.
+    settled: [BTreeSet<u64>; 3],
     unmarked_again: u64,
     out_of_order: u64,
     /// Numbers whose transaction was answered.
@@ -109,7 +113,8 @@ fn next_number(seen: &Mutex<Seen>) -> u64 {
     seen.last
 }
 
-/// Consumes a queue and acks every other delivery at once, the rest late, until the broker is gone.
+/// Consumes a queue until the broker is gone. Now and then it acks all that it has, so that some has always been
+/// delivered and not acked.
 async fn consume(channel: Channel, at: usize, seen: Arc<Mutex<Seen>>) {
     let _limited = channel.basic_qos(20, BasicQosOptions::default()).await;
     let options = BasicConsumeOptions::default();
@@ -118,11 +123,16 @@ async fn consume(channel: Channel, at: usize, seen: Arc<Mutex<Seen>>) {
     else {
         return;
     };
-    let mut highest = 0;
+    let (mut highest, mut held) = (0, Vec::new());
     while let Some(Ok(delivery)) = consumer.next().await {
         let number = u64::from_be_bytes(delivery.data.as_slice().try_into().unwrap());
+        held.push(number);
         note(&mut seen.lock().unwrap(), at, number, delivery.redelivered, &mut highest);
-        if delivery.ack(BasicAckOptions { multiple: number % 2 == 0 }).await.is_err() {
+        if held.len() < 7 {
+            continue;
+        }
+        seen.lock().unwrap().settled[at].extend(held.drain(..));
+        if delivery.ack(BasicAckOptions { multiple: true }).await.is_err() {
             return;
         }
     }
@@ -148,6 +158,7 @@ async fn nothing_confirmed_is_lost_however_often_the_broker_is_killed() {
         let (connection, admin) = channel(&broker).await;
         kill_loads::check_queues(&connection, &loads).await;
         kill_loads::prepare(&admin).await;
+        kill_ring::prepare(&admin, round == 0).await;
         for queue in QUEUES {
             let durable = QueueDeclareOptions { durable: true, ..Default::default() };
             admin.queue_declare(queue.into(), durable, FieldTable::default()).await.unwrap();
@@ -167,6 +178,7 @@ async fn nothing_confirmed_is_lost_however_often_the_broker_is_killed() {
         tasks.push(tokio::spawn(publish(publisher, Arc::clone(&seen))));
         let transactions = other.create_channel().await.unwrap();
         tasks.push(tokio::spawn(transact(transactions, Arc::clone(&seen))));
+        tasks.push(tokio::spawn(kill_ring::turn(other.create_channel().await.unwrap())));
         let (third, _) = channel(&broker).await;
         tasks.extend(kill_loads::start(&third, &loads).await);
         // Killed in the middle of the load: once so many more are confirmed.
@@ -186,14 +198,15 @@ async fn nothing_confirmed_is_lost_however_often_the_broker_is_killed() {
     let (connection, reader) = channel(&broker).await;
     kill_loads::check_queues(&connection, &loads).await;
     let others = kill_loads::check_messages(&reader, &loads).await;
+    kill_ring::check(&reader).await;
     let seen = seen.lock().unwrap();
     assert_eq!(pair[0], pair[1], "a transaction reached one queue and not the other, or in another order");
     let there: BTreeSet<u64> = pair[0].iter().copied().collect();
     assert_eq!(there.len(), pair[0].len(), "a transaction came twice");
     assert!(seen.committed.is_subset(&there), "committed and lost");
     assert!(!seen.committed.is_empty());
-    for delivered in &seen.delivered {
-        let lost: Vec<_> = seen.confirmed.difference(delivered).collect();
+    for settled in &seen.settled {
+        let lost: Vec<_> = seen.confirmed.difference(settled).collect();
         assert!(lost.is_empty(), "{} confirmed and lost: {lost:?}", lost.len());
     }
     assert_eq!((seen.unmarked_again, seen.out_of_order), (0, 0), "unmarked duplicates, out of order");
@@ -209,7 +222,9 @@ async fn drain(broker: &Binary, seen: &Arc<Mutex<Seen>>) -> [Vec<u64>; 2] {
         while let Some(got) = channel.basic_get(queue.into(), BasicGetOptions { no_ack: true }).await.unwrap()
         {
             let number = u64::from_be_bytes(got.data.as_slice().try_into().unwrap());
-            note(&mut seen.lock().unwrap(), at, number, got.redelivered, &mut highest);
+            let mut seen = seen.lock().unwrap();
+            note(&mut seen, at, number, got.redelivered, &mut highest);
+            seen.settled[at].insert(number);
         }
     }
     let mut pair = [Vec::new(), Vec::new()];

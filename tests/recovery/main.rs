@@ -25,6 +25,7 @@ mod durability;
 mod faulty;
 mod full_disk;
 mod kill_loads;
+mod kill_ring;
 mod kills;
 mod messages;
 mod order;

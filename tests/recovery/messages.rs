@@ -207,6 +207,24 @@ async fn purged_rejected_and_dead_lettered_messages_stay_where_they_went() {
 }
 
 #[tokio::test]
+async fn what_was_purged_is_gone_once_that_is_answered() {
+    let dir = TempDir::new().unwrap();
+    for round in 0..5 {
+        let broker = Binary::start(&dir);
+        let mut peer = broker.channel().await;
+        peer.call(1, declare("q").flag("durable")).await;
+        peer.expect_empty(1, "q").await;
+        confirmed(&mut peer, "q", &["a", "b", "c"]).await;
+        peer.send(1, purge("q")).await;
+        let answer = peer.expect(1, "queue.purge-ok").await;
+        assert_eq!(answer.number("message-count"), 3, "round {round}");
+        broker.kill();
+    }
+    let broker = Binary::start(&dir);
+    broker.channel().await.expect_empty(1, "q").await;
+}
+
+#[tokio::test]
 async fn a_message_that_expired_while_the_broker_was_down_is_not_delivered() {
     let dir = TempDir::new().unwrap();
     let broker = Binary::start(&dir);
