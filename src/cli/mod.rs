@@ -54,6 +54,9 @@ enum Command {
     /// As rabbitmqctl.
     #[command(name = "rabbitmq-upgrade", disable_help_flag = true)]
     Upgrade(Words),
+    /// As RabbitMQ's tool of that name: what is built in is enabled.
+    #[command(name = "rabbitmq-plugins", disable_help_flag = true)]
+    Plugins(Words),
     /// As RabbitMQ's tool of that name (the classic one: `declare queue name=q`).
     #[command(disable_help_flag = true)]
     Rabbitmqadmin(Words),
@@ -100,6 +103,7 @@ pub fn run() -> ExitCode {
         Command::Diagnostics(Words { words }) => tool("rabbitmq-diagnostics", &words),
         Command::Queues(Words { words }) => tool("rabbitmq-queues", &words),
         Command::Upgrade(Words { words }) => tool("rabbitmq-upgrade", &words),
+        Command::Plugins(Words { words }) => tool("rabbitmq-plugins", &words),
         Command::Rabbitmqadmin(Words { words }) => tool("rabbitmqadmin", &words),
         Command::Completion { shell } => completion::run(shell, Cli::command()),
     }

@@ -309,6 +309,24 @@ fn definitions_go_out_and_come_back() {
 }
 
 #[test]
+fn plugins_that_are_built_in_are_enabled_without_a_broker() {
+    let plugins = |arguments: &[&str]| {
+        run(&[&["rabbitmq-plugins"], arguments].concat(), &[("LEPUS_DATA_DIR", "/nonexistent")], "")
+    };
+    let enabled = plugins(&["enable", "--offline", "rabbitmq_management", "rabbitmq_prometheus"]);
+    assert_eq!((enabled.code, enabled.err.as_str()), (0, ""), "{enabled:?}");
+    let missing = plugins(&["enable", "rabbitmq_mqtt"]);
+    assert_eq!(missing.code, 65);
+    assert!(missing.err.contains("could not be found: rabbitmq_mqtt."), "{missing:?}");
+    assert_eq!(plugins(&["disable", "rabbitmq_mqtt"]).code, 0);
+    assert_eq!(plugins(&["disable", "rabbitmq_management"]).code, 69);
+    assert_eq!(plugins(&["is_enabled", "rabbitmq_management"]).code, 0);
+    assert_eq!(plugins(&["is_enabled", "rabbitmq_shovel"]).code, 69);
+    assert_eq!(plugins(&["list", "-q", "-m", "^rabbitmq_prom"]).out, "rabbitmq_prometheus\n");
+    assert!(plugins(&["list"]).out.contains("[E*] rabbitmq_management "));
+}
+
+#[test]
 fn what_cannot_be_done_is_refused_with_the_reason() {
     let broker = Broker::start();
     for (command, why) in [

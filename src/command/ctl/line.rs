@@ -50,6 +50,8 @@ const KNOWN: &[Known] = &[
     flag("if-unused", Some('u')),
     flag("pre-hashed-password", None),
     flag("address", None),
+    flag("minimal", Some('m')),
+    flag("all", None),
     flag("dry-run", None),
     flag("verbose", None),
     flag("help", Some('h')),

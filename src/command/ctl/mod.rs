@@ -1,5 +1,6 @@
-//! What RabbitMQ's `rabbitmqctl`, `rabbitmq-diagnostics`, `rabbitmq-queues` and `rabbitmq-upgrade` do, for the commands
-//! that scripts, health checks and test suites call: their arguments, their output, their exit codes.
+//! What RabbitMQ's `rabbitmqctl`, `rabbitmq-diagnostics`, `rabbitmq-queues`, `rabbitmq-upgrade` and `rabbitmq-plugins`
+//! do, for the commands that scripts, health checks and test suites call: their arguments, their output, their exit
+//! codes.
 //!
 //! All of these programs know all of these commands. What has no meaning here is refused with the reason.
 
@@ -10,6 +11,7 @@ mod health;
 mod line;
 mod lists;
 mod node;
+mod plugins;
 mod rows;
 mod stop;
 
@@ -25,7 +27,7 @@ use stop::{Done, EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE, Stop};
 
 /// The programs that this stands for.
 pub(crate) const PROGRAMS: &[&str] =
-    &["rabbitmqctl", "rabbitmq-diagnostics", "rabbitmq-queues", "rabbitmq-upgrade"];
+    &["rabbitmqctl", "rabbitmq-diagnostics", "rabbitmq-queues", "rabbitmq-upgrade", "rabbitmq-plugins"];
 
 /// Seconds that a command waits without `--timeout` (RabbitMQ).
 const TIMEOUT: u64 = 60;
@@ -53,6 +55,7 @@ const ANY: usize = usize::MAX;
 
 const COMMANDS: &[&[Command]] = &[
     node::COMMANDS,
+    plugins::COMMANDS,
     health::COMMANDS,
     lists::COMMANDS,
     accounts::COMMANDS,
