@@ -3,6 +3,7 @@
 use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequest, Request};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 
 use super::refusal::Refusal;
 
@@ -33,6 +34,37 @@ async fn read(body: Body) -> Result<Vec<u8>, Refusal> {
         }
         Refusal::bad_request(format!("the body could not be read: {error}"))
     })
+}
+
+/// `true` and `false`, also as text: `rabbitmqadmin` sends what it was given.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Flag {
+    Is(bool),
+    Text(String),
+}
+
+impl Flag {
+    fn read<E: serde::de::Error>(self) -> Result<bool, E> {
+        match self {
+            Self::Is(is) => Ok(is),
+            Self::Text(text) => text.parse().map_err(|_| no_flag()),
+        }
+    }
+}
+
+fn no_flag<E: serde::de::Error>() -> E {
+    E::custom("expected true or false")
+}
+
+/// A flag.
+pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Flag::deserialize(deserializer).map_err(|_| no_flag())?.read()
+}
+
+/// A flag that need not be there.
+pub(super) fn flag_if_any<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    Option::<Flag>::deserialize(deserializer).map_err(|_| no_flag())?.map(Flag::read).transpose()
 }
 
 impl Json {

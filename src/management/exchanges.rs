@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::answer::{Answer, done, json, put};
 use super::api::Api;
-use super::body::Json;
+use super::body::{Json, flag};
 use super::caller::Caller;
 use super::listing::{Key, ListQuery, Sink};
 use super::path::Segments;
@@ -31,11 +31,11 @@ const PERSISTENT: u64 = 2;
 struct Declaration {
     #[serde(rename = "type", default = "direct")]
     kind: String,
-    #[serde(default = "yes")]
+    #[serde(default = "yes", deserialize_with = "flag")]
     durable: bool,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "flag")]
     auto_delete: bool,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "flag")]
     internal: bool,
     #[serde(default)]
     arguments: Map<String, Value>,

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::answer::{Answer, done, put};
 use super::api::Api;
-use super::body::Json;
+use super::body::{Json, flag_if_any};
 use super::caller::{Caller, Tag};
 use super::listing::{Key, ListQuery, Sink};
 use super::overview::depth_of;
@@ -61,7 +61,7 @@ pub(super) struct Declaration {
     #[serde(default, deserialize_with = "durability")]
     durability: DurabilityDeclaration,
     /// Whether the firehose is to be on; as it is, if nothing is said.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "flag_if_any")]
     tracing: Option<bool>,
 }
 

@@ -49,3 +49,28 @@ async fn exporters_read_lists_with_an_empty_order() {
     }
     assert!(broker.json("/overview?sort=").await.is_object());
 }
+
+/// The classic `rabbitmqadmin` sends every flag as text.
+#[tokio::test]
+async fn flags_of_declarations_may_be_text() {
+    let broker = Broker::start().await;
+    let body = r#"{"durable":"true","auto_delete":"false","arguments":{},"vhost":"/","name":"q"}"#;
+    assert_eq!(broker.put("/queues/%2F/q", body).await.status, 201);
+    assert_eq!(broker.json("/queues/%2F/q").await["durable"], true);
+    let body = r#"{"type":"topic","durable":"false","auto_delete":"true","internal":"true"}"#;
+    assert_eq!(broker.put("/exchanges/%2F/e", body).await.status, 201);
+    let exchange = broker.json("/exchanges/%2F/e").await;
+    assert_eq!(
+        [&exchange["durable"], &exchange["auto_delete"], &exchange["internal"]],
+        [&json!(false), &json!(true), &json!(true)]
+    );
+    assert_eq!(broker.put("/vhosts/traced", r#"{"tracing":"true"}"#).await.status, 201);
+    assert_eq!(broker.json("/vhosts/traced").await["tracing"], true);
+    assert_eq!(broker.put("/vhosts/traced", r#"{"tracing":null}"#).await.status, 204);
+    assert_eq!(broker.json("/vhosts/traced").await["tracing"], true, "nothing was said of it");
+    for flag in [r#""perhaps""#, "1", "null"] {
+        let answer = broker.put("/queues/%2F/other", &format!(r#"{{"durable":{flag}}}"#)).await;
+        assert_eq!(answer.status, 400, "{flag}");
+        assert!(answer.refusal().1.contains("expected true or false"), "{flag}: {answer:?}");
+    }
+}

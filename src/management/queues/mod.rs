@@ -17,7 +17,7 @@ pub(super) use messages::get as get_messages;
 
 use super::answer::{Answer, done, put};
 use super::api::Api;
-use super::body::Json;
+use super::body::{Json, flag};
 use super::caller::Caller;
 use super::listing::{Key, ListQuery, Sink};
 use super::path::Segments;
@@ -32,9 +32,9 @@ use crate::queue::Queue as CoreQueue;
 /// The body of a declaration.
 #[derive(Debug, Deserialize)]
 struct Declaration {
-    #[serde(default = "yes")]
+    #[serde(default = "yes", deserialize_with = "flag")]
     durable: bool,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "flag")]
     auto_delete: bool,
     #[serde(default)]
     arguments: Map<String, Value>,
