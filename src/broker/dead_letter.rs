@@ -32,15 +32,23 @@ use crate::queue::{Dead, DropReason, Dropped, Queue, Remains};
 const DEATHS_MAX: usize = 128;
 
 /// Letters that may follow from each message that a queue drops, on average: topologies in which every queue passes on
-/// to all others make factorials of it.
+/// to all others make factorials of it. What has waited for its time to live follows from nothing.
 const LETTERS_PER_MESSAGE_MAX: usize = 64;
 
 /// Letters that may follow in any case.
 const LETTERS_MIN: usize = 8 * 1024;
 
 thread_local! {
-    /// What is still to be done, in order; `None` while this thread carries nothing.
-    static CARRYING: RefCell<Option<VecDeque<Errand>>> = const { RefCell::new(None) };
+    /// `None` while this thread carries nothing.
+    static CARRYING: RefCell<Option<Carrying>> = const { RefCell::new(None) };
+}
+
+/// What a thread carries.
+struct Carrying {
+    /// What is still to be done, in order.
+    errands: VecDeque<Errand>,
+    /// How many letters may still be carried.
+    budget: usize,
 }
 
 /// One thing to do.
@@ -79,51 +87,72 @@ pub(super) fn carry(
     gone: Option<Record>,
     now: Timestamp,
 ) {
-    let budget = LETTERS_MIN + LETTERS_PER_MESSAGE_MAX * dropped.len();
+    let (all, waited) = (dropped.len(), waited(queue, dropped.iter().map(|one| (one.reason, &one.message))));
     // Read first: reading takes time, and this thread's list is borrowed below.
     let mut errands = letters(vhost, queue, dropped, now);
     errands.extend(gone.map(|record| Errand::Gone(Arc::clone(vhost), record)));
-    work_off(errands, budget);
+    work_off(errands, all, waited);
 }
 
 /// Carries the letters of what `queue` keeps until then, and tells it which have arrived.
 pub(super) fn carry_kept(vhost: &Arc<Vhost>, queue: &Arc<Queue>, dead: Vec<Dead>, now: Timestamp) {
-    let budget = LETTERS_MIN + LETTERS_PER_MESSAGE_MAX * dead.len();
+    let (all, waited) = (dead.len(), waited(queue, dead.iter().map(|one| (one.reason, &one.message))));
     let kept = Kept { vhost: Arc::clone(vhost), queue: Arc::clone(queue), dead, now };
-    work_off(vec![Errand::Kept(kept)], budget);
+    work_off(vec![Errand::Kept(kept)], all, waited);
 }
 
-/// Adds errands to this thread's list; who has begun it works it off.
-fn work_off(errands: Vec<Errand>, mut budget: usize) {
-    let carrying = CARRYING.with_borrow_mut(|pending| match pending {
-        Some(pending) => {
-            pending.extend(errands);
+/// How many of them have expired and were there for a while: they are no letters that were carried just now, though a
+/// letter's arrival may have brought it to light.
+fn waited<'d>(queue: &Queue, dropped: impl Iterator<Item = (DropReason, &'d Remains)>) -> usize {
+    let limits = queue.settings().limits;
+    let has_waited = |message: &Remains| match message {
+        Remains::Message(message) => limits.ttl_of(message) != Some(0),
+        Remains::Stored(..) => true,
+    };
+    dropped.filter(|(reason, message)| *reason == DropReason::Expired && has_waited(message)).count()
+}
+
+/// Adds errands to this thread's list; who has begun it works it off. `all` messages were dropped, of which `waited`
+/// do not follow from what is carried.
+fn work_off(errands: Vec<Errand>, all: usize, waited: usize) {
+    let is_carrying = CARRYING.with_borrow_mut(|carrying| match carrying {
+        Some(carrying) => {
+            carrying.errands.extend(errands);
+            carrying.budget += LETTERS_PER_MESSAGE_MAX * waited;
             true
         }
         None => {
-            *pending = Some(errands.into());
+            let budget = LETTERS_MIN + LETTERS_PER_MESSAGE_MAX * all;
+            *carrying = Some(Carrying { errands: errands.into(), budget });
             false
         }
     });
-    if carrying {
+    if is_carrying {
         return;
     }
     let _done = Done;
     let mut reached = Reached::default();
-    while let Some(errand) = CARRYING.with_borrow_mut(|pending| pending.as_mut()?.pop_front()) {
+    while let Some(errand) = CARRYING.with_borrow_mut(|carrying| carrying.as_mut()?.errands.pop_front()) {
         match errand {
-            Errand::Carry(letter) if budget > 0 => {
-                budget -= 1;
-                reached.add(letter.deliver(None).is_undefined);
-                if budget == 0 {
-                    tracing::warn!("too many dead letters follow from one another, the rest is dropped");
-                }
-            }
+            Errand::Carry(letter) if spend() => reached.add(letter.deliver(None).is_undefined),
             Errand::Carry(_) => {}
             Errand::Gone(vhost, record) => std::mem::take(&mut reached).settle(&vhost, record),
-            Errand::Kept(kept) => kept.carry(&mut budget),
+            Errand::Kept(kept) => kept.carry(),
         }
     }
+}
+
+/// Whether one more letter may be carried.
+fn spend() -> bool {
+    let left = CARRYING.with_borrow_mut(|carrying| {
+        let budget = &mut carrying.as_mut()?.budget;
+        *budget = budget.checked_sub(1)?;
+        Some(*budget)
+    });
+    if left == Some(0) {
+        tracing::warn!("too many dead letters follow from one another, the rest is dropped");
+    }
+    left.is_some()
 }
 
 /// The letters that follow from what `queue` dropped.
@@ -142,8 +171,8 @@ fn letters(vhost: &Arc<Vhost>, queue: &Queue, dropped: Vec<Dropped>, now: Timest
 
 impl Kept {
     /// Carries the letters, and tells the queue what became of them. What it keeps may wait longer: nothing is lost
-    /// when the `budget` is used up.
-    fn carry(self, budget: &mut usize) {
+    /// when the budget is used up.
+    fn carry(self) {
         let Self { vhost, queue, dead, now } = self;
         let (target, is_kept) = queue.dead_letter_strategy();
         let is_again = dead.iter().any(|dead| dead.is_again);
@@ -151,11 +180,7 @@ impl Kept {
         for mut dead in dead {
             let has_arrived = match &target {
                 None => true,
-                Some(_) if *budget == 0 => false,
-                Some(target) => {
-                    *budget -= 1;
-                    deliver_kept(&vhost, &queue, target, &mut dead, now)
-                }
+                Some(target) => spend() && deliver_kept(&vhost, &queue, target, &mut dead, now),
             };
             // Whoever does without the strategy meanwhile gets what it promises without.
             if has_arrived || !is_kept { arrived.push(dead.seq) } else { undelivered.push(dead) }
@@ -462,10 +487,36 @@ mod tests {
         }
     }
 
+    fn vhost(told: &Arc<Told>) -> Arc<Vhost> {
+        let journal = Arc::new(Journal::new(Some(Arc::<Told>::clone(told))));
+        let (timers, alarms) = (Arc::new(Timers::new(Clock::start())), Arc::new(Alarms::new(u64::MAX)));
+        let foundation = Foundation { journal, ..Foundation::new(timers, alarms) };
+        Vhost::new(Name::from("/"), VhostDefinition::default(), foundation)
+    }
+
+    fn publish(queue: &Arc<Queue>, now: Timestamp) {
+        let envelope = Envelope {
+            exchange: b"",
+            routing_key: queue.name.as_str().as_bytes(),
+            properties: &[0, 0],
+            persistent: true,
+            priority: 0,
+            ttl_ms: None,
+            dead_letter: false,
+            delay_ms: None,
+        };
+        give(&mut vec![Arc::clone(queue)], &Message::new(&envelope, b"body"), now);
+    }
+
     /// A queue that keeps one message and sends the others on.
     fn narrow(vhost: &Vhost, name: &str, next: &str) -> Arc<Queue> {
+        passing_on(vhost, name, next, "x-max-length")
+    }
+
+    /// A queue that sends messages on; the argument `limit` is 1.
+    fn passing_on(vhost: &Vhost, name: &str, next: &str, limit: &str) -> Arc<Queue> {
         let mut arguments = FieldTable::new();
-        arguments.insert("x-max-length", 1);
+        arguments.insert(limit, 1);
         arguments.insert("x-dead-letter-exchange", "");
         arguments.insert("x-dead-letter-routing-key", next);
         let arguments = QueueArguments::parse(arguments).unwrap();
@@ -476,28 +527,15 @@ mod tests {
     #[test]
     fn the_log_hears_where_a_message_goes_before_it_hears_that_it_left_over_any_number_of_hops() {
         let told = Arc::new(Told::default());
-        let journal = Arc::new(Journal::new(Some(Arc::<Told>::clone(&told))));
-        let (timers, alarms) = (Arc::new(Timers::new(Clock::start())), Arc::new(Alarms::new(u64::MAX)));
-        let foundation = Foundation { journal, ..Foundation::new(timers, alarms) };
-        let vhost = Vhost::new(Name::from("/"), VhostDefinition::default(), foundation);
+        let vhost = vhost(&told);
         let first = narrow(&vhost, "first", "second");
         let [first_id, second, third] = [
             first.id.get(),
             narrow(&vhost, "second", "third").id.get(),
             narrow(&vhost, "third", "nowhere").id.get(),
         ];
-        let envelope = Envelope {
-            exchange: b"",
-            routing_key: b"first",
-            properties: &[0, 0],
-            persistent: true,
-            priority: 0,
-            ttl_ms: None,
-            dead_letter: false,
-            delay_ms: None,
-        };
         for _ in 0..3 {
-            give(&mut vec![Arc::clone(&first)], &Message::new(&envelope, b"body"), Timestamp::default());
+            publish(&first, Timestamp::default());
         }
         let expected = [
             format!("{second} gets 1"),
@@ -508,5 +546,21 @@ mod tests {
             format!("{second} loses 1"),
         ];
         assert_eq!(*told.0.lock(), expected);
+    }
+
+    /// Each of these letters lets all that has expired in the next queue go on.
+    #[test]
+    fn a_backlog_that_expires_while_a_letter_is_carried_goes_on_as_a_whole() {
+        let backlog = LETTERS_MIN + 2 * LETTERS_PER_MESSAGE_MAX;
+        let vhost = vhost(&Arc::default());
+        let first = passing_on(&vhost, "first", "second", "x-message-ttl");
+        let second = passing_on(&vhost, "second", "third", "x-message-ttl");
+        let third = passing_on(&vhost, "third", "nowhere", "x-max-priority");
+        // Nobody watches the clock here.
+        (0..backlog).for_each(|_| publish(&second, Timestamp::default()));
+        publish(&first, Timestamp::from_millis(9));
+        let due = Timestamp::from_millis(10);
+        first.tick(due, due);
+        assert_eq!((second.counts().ready, third.counts().ready), (1, backlog));
     }
 }
