@@ -1,4 +1,5 @@
-//! What a message costs from socket to socket: rate, server CPU, context switches, memory, latency.
+//! What a message costs from socket to socket: rate, server CPU, context switches, memory, latency; and what
+//! topologies cost that frameworks build.
 //!
 //! ```text
 //! cargo bench --bench end_to_end                       # medians of five runs
@@ -15,6 +16,7 @@ mod scenarios;
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "the support code serves several benches")]
 mod support;
+mod topologies;
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};

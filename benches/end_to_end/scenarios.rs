@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::support::drive::{Scale, confirmed, float, measure, mebibytes, nanos, now, percentiles, publish};
 use crate::support::report::Figure;
 use crate::support::server::Server;
+use crate::topologies;
 use lepus::bench::client::{self, Acks, Client, Incoming, Mode, Options};
 use lepus_protocol::FieldTable;
 
@@ -35,6 +36,9 @@ pub(crate) const SCENARIOS: &[(&str, Scenario)] = &[
     ("drain a backlog, 16 B", |server, scale| backlog(server, scale.of(2_000_000), Phase::Drain)),
     ("fanout 1 to 10, 16 B, per delivery", |server, scale| fanout(server, scale.of(500_000))),
     ("latency at 50,000/s", |server, scale| latency(server, scale.of(200_000))),
+    ("topic, 10,000 bindings, 28 words", |server, scale| topologies::topics(server, scale.of(2_000_000))),
+    ("ttl and dead letters, per hop of 10", |server, scale| topologies::chain(server, scale.of(200_000))),
+    ("short-lived queues", |server, scale| topologies::short_lived_queues(server, scale.of(100_000))),
     ("idle", |server, _| Ok(vec![("resident MiB", mebibytes(server.resident()?))])),
     ("idle connections", |server, _| idle_connections(server)),
     ("idle queues", |server, _| idle_queues(server)),
