@@ -64,7 +64,16 @@ impl DataDir {
     /// As for [`Self::open`].
     pub fn open_with(dir: &Path, options: Options) -> io::Result<Self> {
         let home = Home::open(Arc::new(RealEnv), dir).map_err(io::Error::other)?;
-        let (definitions, defined) = open_definitions(dir, home.is_new())?;
+        let is_new = home.is_new();
+        let (definitions, defined) = match open_definitions(dir, is_new) {
+            Ok(opened) => opened,
+            Err(error) => {
+                if is_new {
+                    home.leave();
+                }
+                return Err(error);
+            }
+        };
         let known: HashSet<_> = defined.stored_ids().collect();
         let opened = home.store(options, &|id| known.contains(&of_lane(id).0));
         let (store, stored) = opened.map_err(io::Error::other)?;
@@ -98,12 +107,17 @@ fn open_definitions(dir: &Path, is_new: bool) -> io::Result<(Definitions, metada
     if !is_new {
         return Definitions::open(&meta);
     }
-    let (definitions, defined) = Definitions::create(&meta)?;
-    if defined.is_empty() {
-        Ok((definitions, defined))
-    } else {
-        let why = "it has definitions in meta, but neither VERSION nor messages; restore all of them from one copy, or \
-                   move meta away to begin with nothing";
-        Err(io::Error::other(StoreError::NotAStore { path: dir.to_owned(), why: why.to_owned() }))
-    }
+    let has = match Definitions::create(&meta) {
+        Ok((definitions, defined)) if defined.is_empty() => return Ok((definitions, defined)),
+        Ok(_) => "definitions",
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            "a file that is no sound definitions.redb"
+        }
+        Err(error) => return Err(error),
+    };
+    let why = format!(
+        "it has {has} in meta, but neither VERSION nor messages; restore all of them from one copy, or move meta away \
+         to begin with nothing"
+    );
+    Err(io::Error::other(StoreError::NotAStore { path: dir.to_owned(), why }))
 }

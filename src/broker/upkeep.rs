@@ -24,6 +24,8 @@ const VHOST: &str = "/";
 #[derive(Debug)]
 pub struct Inspection {
     names: BTreeMap<EntityId, (Name, Name)>,
+    /// Virtual host and name of what is defined.
+    queues: Vec<(Name, Name)>,
     /// The messages.
     pub messages: Report,
     /// Why the definitions cannot be used, if so.
@@ -61,6 +63,11 @@ impl Inspection {
         let is_memory = lane == Lane::SEEN;
         let name = self.names.get(&id).map(|(vhost, name)| (vhost.as_str(), name.as_str()));
         Known { id: id.get(), priority: lane.priority(), is_memory, name }
+    }
+
+    /// Virtual host and name of every queue that is defined.
+    pub fn queues(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.queues.iter().map(|(vhost, name)| (vhost.as_str(), name.as_str()))
     }
 
     /// Whether nothing is damaged.
@@ -129,7 +136,7 @@ pub fn check(dir: &Path) -> Result<Inspection, Unusable> {
     let offline = Offline::open(Arc::new(RealEnv), dir)?;
     let (defined, problem) = definitions(dir)?;
     let messages = offline.check(&known(defined.as_ref()))?;
-    Ok(Inspection { names: names(defined.as_ref()), messages, definitions: problem })
+    Ok(inspection(defined.as_ref(), messages, problem))
 }
 
 /// Mends a data directory and drops what cannot be mended.
@@ -147,17 +154,17 @@ pub fn repair(dir: &Path) -> Result<Mended, Unusable> {
         let (queues, next_id) = substitutes(&repaired.found);
         let meta = dir.join("meta");
         let put = metadata::replace(&meta, &queues, next_id);
-        kept.extend(put.map_err(|error| StoreError::Io {
-            doing: "replace the definitions in",
-            path: meta,
-            kind: error.kind(),
-            message: error.to_string(),
-        })?);
+        kept.extend(put.map_err(|error| metadata::refused(error, "replace the definitions in", &meta))?);
         renamed = queues.into_iter().map(|(_, name, definition)| (definition.id.get(), name)).collect();
     }
     drop(lock);
-    let names = names(defined.as_ref());
-    Ok(Mended { found: Inspection { names, messages: repaired.found, definitions: problem }, kept, renamed })
+    Ok(Mended { found: inspection(defined.as_ref(), repaired.found, problem), kept, renamed })
+}
+
+fn inspection(defined: Option<&Recovered>, messages: Report, definitions: Option<Finding>) -> Inspection {
+    let queues = defined.into_iter().flat_map(|defined| &defined.queues);
+    let queues = queues.map(|(vhost, name, _)| (vhost.clone(), name.clone())).collect();
+    Inspection { names: names(defined), queues, messages, definitions }
 }
 
 /// The definitions, or what is wrong with them.
@@ -169,12 +176,7 @@ fn definitions(dir: &Path) -> Result<(Option<Recovered>, Option<Finding>), Store
             let finding = Finding { path: metadata::file(&meta), offset: None, what: error.to_string() };
             Ok((None, Some(finding)))
         }
-        Err(error) => Err(StoreError::Io {
-            doing: "read",
-            path: metadata::file(&meta),
-            kind: error.kind(),
-            message: error.to_string(),
-        }),
+        Err(error) => Err(metadata::refused(error, "read", &metadata::file(&meta))),
     }
 }
 

@@ -118,11 +118,16 @@ fn level(known: &Known<'_>) -> String {
     }
 }
 
+/// Of many a lane nothing is left but that it was used.
+fn has_anything(queue: &&QueueReport) -> bool {
+    queue.messages > 0 || queue.garbage_octets > 0
+}
+
 const COLUMNS: usize = 7;
 
 fn table(found: &Inspection, text: &mut String) {
     let messages = &found.messages;
-    let rows = messages.queues.iter().map(|queue| {
+    let rows = messages.queues.iter().filter(has_anything).map(|queue| {
         let known = found.known(QueueId(queue.id));
         let (vhost, name) = known.name.unwrap_or(("?", "?"));
         let QueueReport { messages, octets, garbage_octets, .. } = queue;
@@ -167,6 +172,12 @@ fn table(found: &Inspection, text: &mut String) {
 fn findings(found: &Inspection, text: &mut String) {
     let damage = found.definitions.iter().chain(&found.messages.damage);
     text.extend(damage.map(|finding| format!("damaged: {}\n", line(finding))));
+    if found.messages.is_all_lost {
+        let queues = found.queues();
+        text.extend(
+            queues.map(|(vhost, name)| format!("lost: queue '{name}' in vhost '{vhost}', all messages\n")),
+        );
+    }
     for lost in &found.messages.lost {
         let queue = called(found, lost.queue);
         text.extend(lost.runs.iter().map(|run| format!("lost: {queue}, {}\n", messages(run))));
@@ -215,13 +226,14 @@ fn json_of(found: &Inspection) -> Value {
     let damage = found.definitions.iter().chain(&messages.damage).map(json_of_finding);
     json!({
         "sound": found.is_sound(),
-        "queues": messages.queues.iter().map(queue).collect::<Vec<_>>(),
+        "queues": messages.queues.iter().filter(has_anything).map(queue).collect::<Vec<_>>(),
         "log": { "files": messages.log_files, "octets": messages.log_octets },
         "segments": { "files": messages.segments, "octets": messages.segment_octets },
         "orderly_end": messages.is_closed,
         "torn": messages.torn.as_ref().map(json_of_finding),
         "damage": damage.collect::<Vec<_>>(),
         "lost": lost.collect::<Vec<_>>(),
+        "all_lost": messages.is_all_lost,
     })
 }
 

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use redb::StorageBackend;
 use std::io;
 
-use super::store::Store;
+use super::store::{DRAFT, Store};
 use super::{Change, QueueDefinition};
 use crate::id::EntityId;
 use crate::name::Name;
@@ -153,9 +153,29 @@ fn found(store: &Store) -> Vec<u64> {
 }
 
 #[test]
+fn a_stop_while_the_file_is_made_leaves_nothing_that_keeps_the_next_start_from_making_it() {
+    let disk = Disk::default();
+    drop(Store::on(disk.clone()).unwrap());
+    let mut stops: Vec<Vec<u8>> = disk.0.lock().stops.iter().map(|(_, octets)| octets.clone()).collect();
+    stops.extend([Vec::new(), disk.0.lock().now.clone()]);
+    let is_half = |octets: &&Vec<u8>| Store::on(Disk::holding((*octets).clone())).is_err();
+    assert!(stops.iter().any(|octets| is_half(&octets)), "no stop leaves half a file");
+    for octets in stops {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(DRAFT), octets).unwrap();
+        let store = Store::create(dir.path()).unwrap();
+        assert!(!dir.path().join(DRAFT).exists());
+        store.write(&changes(0)).unwrap();
+        drop(store);
+        assert_eq!(found(&Store::create(dir.path()).unwrap()), ids(1));
+    }
+}
+
+#[test]
 fn after_a_stop_at_any_sync_all_that_was_answered_is_there_and_no_half_of_the_next() {
     let disk = Disk::default();
     let store = Store::on(disk.clone()).unwrap();
+    // Until then it has another name.
     disk.0.lock().stops.clear();
     for number in 0..TRANSACTIONS {
         store.write(&changes(number)).unwrap();

@@ -39,7 +39,7 @@ pub use access::{
     VhostDefinition, VhostLimits, is_reached,
 };
 pub use definition::{BindingDefinition, Change, DestinationKind, ExchangeDefinition, QueueDefinition};
-pub use offline::{file, inspect, replace};
+pub use offline::{file, inspect, refused, replace};
 pub use policy::{PolicyDefinition, PolicyKind};
 pub use store::Recovered;
 use store::Store;

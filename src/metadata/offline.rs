@@ -8,6 +8,8 @@ use super::definition::{Change, QueueDefinition};
 use super::store::{FILE, Recovered, Store};
 use crate::id::EntityId;
 use crate::name::Name;
+use crate::storage::StoreError;
+use crate::storage::env::{Env, RealEnv};
 
 /// The file in `dir` that holds all definitions.
 pub fn file(dir: &Path) -> PathBuf {
@@ -20,6 +22,14 @@ pub fn file(dir: &Path) -> PathBuf {
 /// `InvalidData` when they are missing or damaged, or of a later format.
 pub fn inspect(dir: &Path) -> io::Result<Recovered> {
     Store::copy(dir)?.recover()
+}
+
+/// Why the system refused something, in the words that it brings or else as what was being done with `path`.
+pub fn refused(error: io::Error, doing: &'static str, path: &Path) -> StoreError {
+    match error.downcast::<StoreError>() {
+        Ok(error) => error,
+        Err(error) => StoreError::io(doing, path, &error),
+    }
 }
 
 /// Makes new definitions of these queues (virtual host, name); ids are given out from `next_id` on. Returns where the
@@ -40,6 +50,9 @@ pub fn replace(
     let store = Store::create(&draft)?;
     store.write(&changes(queues, next_id))?;
     drop(store);
+    if let Some(data) = dir.parent() {
+        RealEnv.own_like(dir, data)?;
+    }
     let kept = put_aside(&file(dir))?;
     fs::rename(file(&draft), file(dir))?;
     fs::remove_dir(&draft)?;

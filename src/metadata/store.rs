@@ -1,6 +1,7 @@
 //! The file: an embedded transactional store, one table for each kind of definition.
 
 use std::fmt;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -19,8 +20,12 @@ use super::tables::{
 };
 use crate::id::EntityId;
 use crate::name::Name;
+use crate::storage::{DEFINITIONS, StoreError};
 
-pub(super) const FILE: &str = "definitions.redb";
+pub(super) const FILE: &str = DEFINITIONS;
+
+/// The file while it is being made: what it is cannot be told before it is whole.
+pub(super) const DRAFT: &str = "definitions.redb.tmp";
 
 /// The format that this release writes and the latest that it reads.
 ///
@@ -79,12 +84,30 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// Opens the file or makes a new one.
+    /// Opens the file or makes a new one, which is there as a whole or not at all.
     pub(super) fn create(dir: &Path) -> io::Result<Self> {
-        std::fs::create_dir_all(dir).map_err(|error| at(dir, "cannot be made", error))?;
+        fs::create_dir_all(dir).map_err(|error| refused("create", dir, &error))?;
         let path = dir.join(FILE);
-        let database = verifying().create(&path).map_err(|error| refusal(&path, error))?;
-        Self::checked(path, database)
+        if !path.try_exists().map_err(|error| refused("look for", &path, &error))? {
+            Self::make(dir, &path)?;
+        }
+        Self::open_at(path)
+    }
+
+    fn make(dir: &Path, path: &Path) -> io::Result<()> {
+        let draft = dir.join(DRAFT);
+        match fs::remove_file(&draft) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(refused("remove", &draft, &error));
+            }
+            Ok(()) | Err(_) => {}
+        }
+        let database = verifying().create(&draft).map_err(|error| refusal(&draft, error))?;
+        drop(Self::checked(draft.clone(), database)?);
+        sync(&draft)?;
+        fs::rename(&draft, path).map_err(|error| refused("rename", &draft, &error))?;
+        sync(dir)?;
+        dir.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), sync)
     }
 
     /// Opens the file, which must be there.
@@ -99,7 +122,7 @@ impl Store {
 
     /// As [`Self::open`].
     pub(super) fn open_at(path: PathBuf) -> io::Result<Self> {
-        let len = std::fs::metadata(&path).map_err(|error| refusal(&path, error.into()))?.len();
+        let len = fs::metadata(&path).map_err(|error| refusal(&path, error.into()))?.len();
         if len == 0 {
             return Err(damaged(&path, "it is empty"));
         }
@@ -110,13 +133,13 @@ impl Store {
     /// Opens a copy of the file in memory: whatever is done leaves the file as it is.
     pub(super) fn copy(dir: &Path) -> io::Result<Self> {
         let path = dir.join(FILE);
-        let octets = std::fs::read(&path).map_err(|error| refusal(&path, error.into()))?;
+        let octets = fs::read(&path).map_err(|error| refusal(&path, error.into()))?;
         if octets.is_empty() {
             return Err(damaged(&path, "it is empty"));
         }
         let memory = InMemoryBackend::new();
-        memory.set_len(octets.len() as u64).map_err(|error| at(&path, "cannot be read", error))?;
-        memory.write(0, &octets).map_err(|error| at(&path, "cannot be read", error))?;
+        memory.set_len(octets.len() as u64).map_err(|error| refused("read", &path, &error))?;
+        memory.write(0, &octets).map_err(|error| refused("read", &path, &error))?;
         let database = verifying().create_with_backend(memory).map_err(|error| refusal(&path, error))?;
         Self::checked(path, database)
     }
@@ -137,7 +160,7 @@ impl Store {
 
     fn check_format(&self) -> io::Result<()> {
         // A start that need not write does not: on a full disk it could not, and nobody could consume what is there.
-        if self.is_current().map_err(|error| at(&self.path, "cannot be read", error))? {
+        if self.is_current().map_err(|error| failed("read", &self.path, error))? {
             return Ok(());
         }
         let format = self.in_transaction(|transaction| {
@@ -190,16 +213,13 @@ impl Store {
             transaction.commit()?;
             Ok::<_, redb::Error>(result)
         };
-        transact().map_err(|error| {
-            let kind = if let redb::Error::Io(error) = &error { error.kind() } else { io::ErrorKind::Other };
-            io::Error::new(kind, at(&self.path, "cannot be written", error))
-        })
+        transact().map_err(|error| failed("write", &self.path, error))
     }
 
     /// Reads everything.
     pub(super) fn recover(&self) -> io::Result<Recovered> {
         self.read()
-            .map_err(|error| at(&self.path, "cannot be read", error))?
+            .map_err(|error| failed("read", &self.path, error))?
             .ok_or_else(|| damaged(&self.path, "a definition cannot be understood"))
     }
 
@@ -307,7 +327,7 @@ fn verifying() -> redb::Builder {
 /// Why the file cannot be opened, and what to do.
 fn refusal(path: &Path, error: DatabaseError) -> io::Error {
     if matches!(error, DatabaseError::DatabaseAlreadyOpen) {
-        return at(path, "cannot be opened", "another process has it open");
+        return io::Error::other(StoreError::Locked { path: path.to_owned(), owner: None });
     }
     let DatabaseError::Storage(StorageError::Io(error)) = error else { return damaged(path, error) };
     if error.kind() == io::ErrorKind::NotFound {
@@ -315,7 +335,7 @@ fn refusal(path: &Path, error: DatabaseError) -> io::Error {
     } else if error.kind() == io::ErrorKind::InvalidData {
         damaged(path, error)
     } else {
-        at(path, "cannot be opened", error)
+        refused("open", path, &error)
     }
 }
 
@@ -325,6 +345,17 @@ fn damaged(path: &Path, what: impl fmt::Display) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
-fn at(path: &Path, what: &str, error: impl fmt::Display) -> io::Error {
-    io::Error::other(format!("{}: {what}: {error}", path.display()))
+/// The system refused something.
+fn refused(doing: &'static str, path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), StoreError::io(doing, path, error))
+}
+
+/// A transaction failed.
+fn failed(doing: &'static str, path: &Path, error: redb::Error) -> io::Error {
+    let error = if let redb::Error::Io(error) = error { error } else { io::Error::other(error) };
+    refused(doing, path, &error)
+}
+
+fn sync(path: &Path) -> io::Result<()> {
+    File::open(path).and_then(|file| file.sync_all()).map_err(|error| refused("sync", path, &error))
 }

@@ -14,7 +14,7 @@ use super::codec::{Put, Take, crc, len32};
 use super::env::{Env, OpenMode};
 use super::error::{Doing, StoreError};
 use super::index::{Index, QueueState};
-use super::names::{Names, UNFINISHED, unfinished};
+use super::names::{Names, unfinished};
 use super::segment::Segment;
 use super::seq_set::SeqSet;
 
@@ -152,9 +152,13 @@ pub(super) fn list_folder(env: &dyn Env, dir: &Path) -> Result<Vec<String>, Stor
     })
 }
 
-/// Removes what was being written when the machine stopped.
-pub(super) fn remove_unfinished(env: &dyn Env, dir: &Path) -> Result<(), StoreError> {
-    for name in env.list(dir).doing("list", dir)?.iter().filter(|name| name.ends_with(UNFINISHED)) {
+/// Removes what was being written when the machine stopped: files whose name is that of a draft.
+pub(super) fn remove_unfinished(
+    env: &dyn Env,
+    dir: &Path,
+    is_draft: fn(&str) -> bool,
+) -> Result<(), StoreError> {
+    for name in env.list(dir).doing("list", dir)?.iter().filter(|name| is_draft(name)) {
         let path = dir.join(name);
         env.remove(&path).doing("remove", &path)?;
     }

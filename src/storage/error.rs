@@ -58,6 +58,15 @@ pub enum StoreError {
         /// The newest version that this release reads.
         known: u32,
     },
+    /// A newer release wrote it: it has a record of a kind that this one does not know.
+    UnknownRecord {
+        /// The log file.
+        path: PathBuf,
+        /// The kind found.
+        kind: u8,
+        /// The highest kind that this release reads.
+        known: u8,
+    },
     /// A record is longer than the log can take.
     TooLarge {
         /// Octets of the record.
@@ -88,15 +97,18 @@ impl StoreError {
             | Self::Missing { path: of, .. }
             | Self::Locked { path: of, .. }
             | Self::NotAStore { path: of, .. }
-            | Self::Newer { path: of, .. } => of.starts_with(path),
+            | Self::Newer { path: of, .. }
+            | Self::UnknownRecord { path: of, .. } => of.starts_with(path),
             Self::TooLarge { .. } => false,
             Self::Failed(first) => first.names(path),
         }
     }
 
-    /// Whether octets on disk are not what was written, or are not there at all.
+    /// Whether octets on disk are not what was written, or are not there at all. What the system merely refuses to
+    /// open or to read may be whole.
     pub fn is_corrupt(&self) -> bool {
-        matches!(self, Self::Corrupt { .. } | Self::Missing { .. })
+        let is_cut = matches!(self, Self::Io { kind: io::ErrorKind::UnexpectedEof, .. });
+        is_cut || matches!(self, Self::Corrupt { .. } | Self::Missing { .. })
     }
 }
 
@@ -105,9 +117,9 @@ const MEND: &str =
     "check the disk, then restore a copy or run `lepus store repair`, which lists what it drops";
 
 /// What to do about a refusal of the system.
-fn advice(kind: io::ErrorKind) -> &'static str {
+fn advice(doing: &str, kind: io::ErrorKind) -> &'static str {
     if matches!(kind, io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) {
-        "; the broker must be able to write there: mend the rights or name another directory"
+        "; the broker must be able to read and write there: mend the rights or name another directory"
     } else if matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
         "; make room on the disk"
     } else if matches!(
@@ -119,6 +131,9 @@ fn advice(kind: io::ErrorKind) -> &'static str {
             | io::ErrorKind::InvalidInput
     ) {
         "; name a directory that is there or can be made"
+    } else if doing == "read" {
+        "; see what the system's log says about this disk; if a part of it stays unreadable, copy the directory with a \
+         tool that reads around bad sectors, and run `lepus store repair` on the copy"
     } else {
         "; see what the system's log says about this disk"
     }
@@ -128,7 +143,7 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io { doing, path, kind, message } => {
-                write!(f, "cannot {doing} {}: {message}{}", path.display(), advice(*kind))
+                write!(f, "cannot {doing} {}: {message}{}", path.display(), advice(doing, *kind))
             }
             Self::Corrupt { path, offset, what } => {
                 write!(f, "{} is damaged at offset {offset}: {what}; {MEND}", path.display())
@@ -146,6 +161,11 @@ impl fmt::Display for StoreError {
                 "{} has format {found}, this release reads up to {known}; start the newer release",
                 path.display()
             ),
+            Self::UnknownRecord { path, kind, known } => write!(
+                f,
+                "{} has a record of kind {kind}, this release reads kinds up to {known}; start the newer release",
+                path.display()
+            ),
             Self::TooLarge { len, max } => write!(f, "a record of {len} octets; the log takes up to {max}"),
             Self::Failed(first) => write!(f, "the log has failed and takes nothing more: {first}"),
         }
@@ -153,6 +173,15 @@ impl fmt::Display for StoreError {
 }
 
 impl std::error::Error for StoreError {}
+
+/// `None` for what is damaged; an error for what the system does not let us read, which may be whole.
+pub(super) fn unless_damaged<T>(read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(error) if error.is_corrupt() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
 
 /// Adds what was being done, and where, to an error of the environment.
 pub(crate) trait Doing<T> {

@@ -7,7 +7,7 @@
 //! VERSION is the last file that is made in a new directory: where it is, everything else must be.
 
 use std::any::Any;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::codec::crc;
@@ -15,7 +15,7 @@ use super::env::{Env, OpenMode};
 use super::error::{Doing, StoreError};
 use super::id::QueueId;
 use super::log::roster;
-use super::names::{MESSAGES, META, Names, UNFINISHED, unfinished};
+use super::names::{DEFINITIONS, MESSAGES, META, Names, ROSTER, UNFINISHED, unfinished};
 use super::options::Options;
 use super::store::{Recovered, Store};
 use super::upgrade::{STEPS, VERSION, upgrade};
@@ -25,8 +25,8 @@ const MARK: &str = "lepus-data";
 /// Octets of VERSION that are read: more is not what we wrote.
 const LINE_MAX: u64 = 256;
 
-/// What may be in a directory that is not ours yet: what a first start that was stopped leaves, and what the system
-/// puts into the root of a file system.
+/// What may be in a directory that is not ours yet, besides a draft of VERSION: what a first start that was stopped
+/// leaves, and what the system puts into the root of a file system.
 const OURS: &[&str] = &["LOCK", META, MESSAGES, "lost+found"];
 
 /// A data directory that this process has for itself until the value is dropped.
@@ -37,6 +37,8 @@ pub struct Home {
     /// `None`: the directory is new, nothing was ever kept in it.
     pub(super) store_id: Option<u64>,
     lock: Lock,
+    /// The lock's file was not there before.
+    is_lock_new: bool,
 }
 
 /// The directory's lock, for the life of the value.
@@ -51,7 +53,7 @@ impl Home {
     pub fn open(env: Arc<dyn Env>, dir: &Path) -> Result<Self, StoreError> {
         env.create_dir(dir).doing("create", dir)?;
         let names = Names::new(dir);
-        check_foreign(&*env, &names)?;
+        let is_lock_new = check_foreign(&*env, &names)?;
         let lock = lock(&*env, &names)?;
         let store_id = match read_version(&*env, &names)? {
             Some(found) => {
@@ -63,7 +65,15 @@ impl Home {
                 None
             }
         };
-        Ok(Self { env, names, store_id, lock })
+        Ok(Self { env, names, store_id, lock, is_lock_new })
+    }
+
+    /// Gives up a directory that is none of ours after all: it is as it was.
+    pub fn leave(self) {
+        if self.is_lock_new {
+            // At worst an empty file stays, which nobody takes for anything.
+            let _gone = self.env.remove(&self.names.lock());
+        }
     }
 
     /// Whether nothing was ever kept here.
@@ -138,35 +148,70 @@ pub(super) fn new_id(names: &Names) -> u64 {
     std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), names.root())
 }
 
-/// An error if no broker was ever here and something else is: not even a lock is left in it.
-fn check_foreign(env: &dyn Env, names: &Names) -> Result<(), StoreError> {
+/// An error if no broker was ever here and something else is: not even a lock is left in it. Whether there is no lock
+/// yet.
+fn check_foreign(env: &dyn Env, names: &Names) -> Result<bool, StoreError> {
     let listed = env.list(names.root()).doing("list", names.root())?;
     let has =
         |path: &Path| listed.iter().any(|name| path.file_name().is_some_and(|file| file == name.as_str()));
-    if has(&names.lock()) || has(&names.version()) { Ok(()) } else { check_new(env, names) }
+    let is_lock_new = !has(&names.lock());
+    if is_lock_new && !has(&names.version()) {
+        check_new(env, names)?;
+    }
+    Ok(is_lock_new)
 }
 
 /// An error unless the directory holds nothing, or what a first start that was stopped has left: whose messages are
 /// here, and no VERSION, has lost it.
 fn check_new(env: &dyn Env, names: &Names) -> Result<(), StoreError> {
-    let listed = env.list(names.root()).doing("list", names.root())?;
-    let is_ours = |name: &&String| OURS.contains(&name.as_str()) || name.ends_with(UNFINISHED);
-    let alien = listed.iter().find(|name| !is_ours(name));
+    let is_kept = |name: &String| {
+        Names::parse_log(name).is_some()
+            || Names::parse_checkpoint(name).is_some()
+            || Names::parse_segment(name).is_some()
+    };
     for dir in [names.logs(), names.checkpoints(), names.segments()] {
-        let is_empty = match env.list(&dir) {
-            Ok(found) => found.iter().all(|name| *name == "FILES" || name.ends_with(UNFINISHED)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
-            Err(error) => return Err(StoreError::io("list", &dir, &error)),
-        };
-        if !is_empty {
+        if list_if_there(env, &dir)?.iter().any(is_kept) {
             let what = "it says that this is a data directory, and of which version".to_owned();
             return Err(StoreError::Missing { path: names.version(), what });
         }
     }
-    let Some(alien) = alien else { return Ok(()) };
+    let Some(alien) = alien(env, names)? else { return Ok(()) };
+    let alien = alien.strip_prefix(names.root()).unwrap_or(&alien).display();
     let why =
         format!("it has no VERSION, and '{alien}' is none of ours; name another directory, or an empty one");
     Err(StoreError::NotAStore { path: names.root().to_owned(), why })
+}
+
+/// Tells by its name whether something may be in a folder.
+type IsOurs<'a> = &'a dyn Fn(&str) -> bool;
+
+/// Something that no first start makes.
+fn alien(env: &dyn Env, names: &Names) -> Result<Option<PathBuf>, StoreError> {
+    let folders = [names.logs(), names.checkpoints(), names.segments()];
+    let folder = |name: &str| folders.iter().any(|dir| *dir == names.messages().join(name));
+    let definitions = |name: &str| name.strip_suffix(UNFINISHED).unwrap_or(name) == DEFINITIONS;
+    let places: [(PathBuf, IsOurs<'_>); 6] = [
+        (names.root().to_owned(), &|name| OURS.contains(&name) || Names::is_version_draft(name)),
+        (names.root().join(META), &definitions),
+        (names.messages().to_owned(), &folder),
+        (names.logs(), &|name| name == ROSTER || Names::is_log_draft(name)),
+        (names.checkpoints(), &Names::is_checkpoint_draft),
+        (names.segments(), &|_| false),
+    ];
+    for (dir, is_ours) in places {
+        if let Some(alien) = list_if_there(env, &dir)?.iter().find(|name| !is_ours(name)) {
+            return Ok(Some(dir.join(alien)));
+        }
+    }
+    Ok(None)
+}
+
+/// The names in a folder, none if it is not there.
+fn list_if_there(env: &dyn Env, dir: &Path) -> Result<Vec<String>, StoreError> {
+    match env.list(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        listed => listed.doing("list", dir),
+    }
 }
 
 /// Writes VERSION, durably and at once.

@@ -47,6 +47,7 @@ mod seq_set;
 pub use self::error::StoreError;
 pub use self::home::Home;
 pub use self::id::{LogPosition, QueueId, Seq};
+pub use self::names::DEFINITIONS;
 pub use self::observer::Observer;
 pub use self::offline::{Finding, Lost, LostRun, Offline, QueueReport, Report};
 pub use self::options::{Driver, Durability, Options};

@@ -2,22 +2,25 @@
 //!
 //! ```text
 //! check    every checksum is verified, every live message is looked for
-//! repair   messages -> messages.repaired (sound segments linked, the rest copied) -> the two change places
+//! repair   messages -> messages.repaired.tmp (sound segments linked, the rest copied) -> messages.repaired
+//!          -> the two change places
 //! ```
 //! A repair changes nothing of what it finds: the original stays as `messages.damaged`. Stopped at any point, it is
 //! begun again by the next one.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::checkpoint::list_folder;
 use super::env::{Env, OpenMode};
-use super::error::{Doing, StoreError};
+use super::error::{Doing, StoreError, unless_damaged};
 use super::home::{Lock, Version, lock, read_version};
 use super::id::{QueueId, Seq};
 use super::log::assemble::{Assembler, Place};
 use super::log::block::store_of;
-use super::log::scan::{Damage, scan};
+use super::log::scan::{Damage, Files, scan};
 use super::names::{MESSAGES, Names, REPAIRED};
 use super::record::{Placement, View};
 use super::recovery::{Load, Loaded, feed};
@@ -33,15 +36,25 @@ pub struct Offline {
     pub(super) store_id: u64,
     /// What is wrong with the directory as a whole.
     pub(super) damage: Vec<StoreError>,
-    /// The store's folder is not there, the one of a repair is: it was stopped just before its end.
-    pub(super) is_half_repaired: bool,
+    pub(super) folder: Folder,
     pub(super) lock: Lock,
+}
+
+/// Where the store is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Folder {
+    /// In its place.
+    There,
+    /// Not there, but what a repair has made is: it was stopped just before its end.
+    Repaired,
+    /// Nowhere.
+    Gone,
 }
 
 /// What a directory holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Queues with anything stored, by id.
+    /// Queues of which anything is known, by id.
     pub queues: Vec<QueueReport>,
     /// Log files that hold something that is needed.
     pub log_files: u64,
@@ -60,6 +73,8 @@ pub struct Report {
     /// Messages that are known to have been live and are nowhere, and those that damaged records seem to hold of which
     /// nothing says that they were settled.
     pub lost: Vec<Lost>,
+    /// The store is gone as a whole, and with it all messages of all queues.
+    pub is_all_lost: bool,
 }
 
 /// A queue's share.
@@ -115,6 +130,7 @@ pub(super) struct Examined {
     pub(super) unsound: HashSet<(u64, u64)>,
     queues: BTreeMap<u64, QueueReport>,
     damage: Vec<StoreError>,
+    is_all_lost: bool,
 }
 
 /// Takes a message of the log and the places where it is needed.
@@ -127,7 +143,13 @@ impl Offline {
     /// Another process has it, it holds no store, or one of a newer release; or the disk refuses.
     pub fn open(env: Arc<dyn Env>, dir: &Path) -> Result<Self, StoreError> {
         let names = Names::new(dir);
-        let listed = env.list(dir).doing("list", dir)?;
+        let listed = match env.list(dir) {
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                let why = "there is no directory of that name; name the directory that has the data";
+                return Err(StoreError::NotAStore { path: dir.to_owned(), why: why.to_owned() });
+            }
+            listed => listed.doing("list", dir)?,
+        };
         let has = |name: &str| listed.iter().any(|found| found == name);
         if !has("VERSION") && !has(MESSAGES) && !has(REPAIRED) {
             let why = "it has neither VERSION nor messages, so that nothing in it could be checked or mended; name the \
@@ -135,6 +157,7 @@ impl Offline {
             return Err(StoreError::NotAStore { path: dir.to_owned(), why: why.to_owned() });
         }
         let lock = lock(&*env, &names)?;
+        env.own_like(&names.lock(), dir).doing("give to the directory's owner", &names.lock())?;
         let mut damage = Vec::new();
         let version = match read_version(&*env, &names) {
             Ok(Some(Version { store_id, .. })) => Some(store_id),
@@ -149,13 +172,16 @@ impl Offline {
             }
             Err(error) => return Err(error),
         };
-        let is_half_repaired = !has(MESSAGES) && has(REPAIRED);
-        let folder = if is_half_repaired { REPAIRED } else { MESSAGES };
+        let folder = match (has(MESSAGES), has(REPAIRED)) {
+            (true, _) => Folder::There,
+            (false, true) => Folder::Repaired,
+            (false, false) => Folder::Gone,
+        };
         let store_id = match version {
             Some(store_id) => store_id,
-            None => find_id(&*env, &names.in_folder(folder)).ok_or_else(|| nameless(dir))?,
+            None => find_id(&*env, &folder.names(&names))?.ok_or_else(|| nameless(dir))?,
         };
-        Ok(Self { env, names, store_id, damage, is_half_repaired, lock })
+        Ok(Self { env, names, store_id, damage, folder, lock })
     }
 
     /// Verifies every checksum and looks for every message. `known` says which queues exist: the others count for
@@ -172,29 +198,52 @@ impl Offline {
     /// Loads the store and reads its segments.
     pub(super) fn examine(&self, known: &dyn Fn(QueueId) -> bool) -> Result<Examined, StoreError> {
         let known = |id: u64| known(QueueId(id));
-        let (env, names) = (&*self.env, &self.names);
+        let (env, names) = (&*self.env, &self.folder.names(&self.names));
         let load = Load { env, names, known: &known, damage: Damage::Skip, mode: OpenMode::Read };
         let loaded = load.load(self.store_id)?;
         let mut damage = self.damage.clone();
-        if self.is_half_repaired {
-            let what = "a repair was stopped before its end".to_owned();
-            damage.push(StoreError::Missing { path: names.messages().to_owned(), what });
+        damage.extend(self.folder.damage(&self.names));
+        let is_all_lost = self.folder == Folder::Gone;
+        if !is_all_lost {
+            damage.extend_from_slice(&loaded.damage);
         }
-        damage.extend_from_slice(&loaded.damage);
         let mut examined = Examined {
             missing: BTreeMap::new(),
             unsound: HashSet::new(),
             queues: BTreeMap::new(),
             damage,
+            is_all_lost,
             loaded,
         };
-        examined.read_segments(env, names);
+        examined.read_segments(env, names)?;
         Ok(examined)
     }
 }
 
+impl Folder {
+    /// The files of the store.
+    fn names(self, names: &Names) -> Names {
+        match self {
+            Self::There | Self::Gone => names.clone(),
+            Self::Repaired => names.in_folder(REPAIRED),
+        }
+    }
+
+    /// What is wrong if the store is not in its place.
+    pub(super) fn damage(self, names: &Names) -> Option<StoreError> {
+        let what = match self {
+            Self::There => return None,
+            Self::Repaired => {
+                "a repair was stopped before its end; what it found damaged is beside it, in messages.damaged"
+            }
+            Self::Gone => "it held the messages of every queue",
+        };
+        Some(StoreError::Missing { path: names.messages().to_owned(), what: what.to_owned() })
+    }
+}
+
 impl Examined {
-    fn read_segments(&mut self, env: &dyn Env, names: &Names) {
+    fn read_segments(&mut self, env: &dyn Env, names: &Names) -> Result<(), StoreError> {
         let in_order: BTreeMap<_, _> = self.loaded.index.queues.iter().collect();
         for (&queue, state) in in_order {
             let mut missing = state.live.clone();
@@ -217,7 +266,10 @@ impl Examined {
                 for (seq, octets) in seeming {
                     self.loaded.claimed.note(queue, seq, octets);
                 }
-                bad.extend(read.err());
+                match read {
+                    Err(error) if error.is_corrupt() => bad.push(error),
+                    read => read?,
+                }
                 if !bad.is_empty() {
                     self.unsound.insert((queue, segment.number));
                     self.damage.append(&mut bad);
@@ -228,13 +280,15 @@ impl Examined {
             self.queues.insert(queue, report);
             self.missing.insert(queue, missing);
         }
+        Ok(())
     }
 
     /// Calls `sink` with every message of the log that is live and in no sound segment.
     pub(super) fn walk_log(&mut self, sink: &mut Sink<'_>) -> Result<(), StoreError> {
         let Self { loaded, missing, queues, .. } = self;
         let mut assembler = Assembler::default();
-        scan(&loaded.slots, loaded.store_id, loaded.log_start, Damage::Skip, &mut |slot, block| {
+        let files = Files { slots: &loaded.slots, absent: &[] };
+        scan(files, loaded.store_id, loaded.log_start, Damage::Skip, &mut |slot, block| {
             let mut done = Ok(());
             // What is damaged was noted when the log was read before.
             let each = &mut |item: View<'_>, _: &Place| {
@@ -288,6 +342,7 @@ impl Examined {
             torn: self.loaded.scanned.torn.as_ref().map(Finding::from),
             damage,
             lost: losing.into_iter().map(lost).collect(),
+            is_all_lost: self.is_all_lost,
         }
     }
 }
@@ -311,7 +366,8 @@ impl From<&StoreError> for Finding {
             StoreError::Io { path, .. }
             | StoreError::Locked { path, .. }
             | StoreError::NotAStore { path, .. }
-            | StoreError::Newer { path, .. } => {
+            | StoreError::Newer { path, .. }
+            | StoreError::UnknownRecord { path, .. } => {
                 Self { path: path.clone(), offset: None, what: error.to_string() }
             }
             StoreError::TooLarge { .. } | StoreError::Failed(_) => {
@@ -329,11 +385,16 @@ fn nameless(dir: &Path) -> StoreError {
 }
 
 /// The store's number as its log files tell it.
-fn find_id(env: &dyn Env, names: &Names) -> Option<u64> {
-    let logs = env.list(&names.logs()).ok()?;
-    logs.iter().filter_map(|name| Names::parse_log(name)).find_map(|slot| {
+fn find_id(env: &dyn Env, names: &Names) -> Result<Option<u64>, StoreError> {
+    let logs = unless_damaged(list_folder(env, &names.logs()))?.unwrap_or_default();
+    for slot in logs.iter().filter_map(|name| Names::parse_log(name)) {
+        let path = names.log(slot);
         let mut head = vec![0; super::codec::PAGE];
-        env.open(&names.log(slot), OpenMode::Read).ok()?.read_at(&mut head, 0).ok()?;
-        store_of(&head)
-    })
+        let file = env.open(&path, OpenMode::Read).doing("open", &path)?;
+        let read = unless_damaged(file.read_at(&mut head, 0).doing("read", &path))?;
+        if let Some(id) = read.and_then(|()| store_of(&head)) {
+            return Ok(Some(id));
+        }
+    }
+    Ok(None)
 }

@@ -29,6 +29,9 @@ const PURGE: u8 = 6;
 const DELETE: u8 = 7;
 const TX: u8 = 8;
 
+/// The highest kind of record that this release reads.
+pub(super) const KINDS_KNOWN: u8 = TX;
+
 /// A message's place in one queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placement {

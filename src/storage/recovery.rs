@@ -1,6 +1,7 @@
 //! Opening a directory: what was durable comes back, what was being written is dropped, damage is refused.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::checkpoint::{self, Checkpoint};
@@ -11,9 +12,9 @@ use super::error::{Doing, StoreError};
 use super::index::{Effect, Index, QueueState, SlotState};
 use super::log::assemble::{Assembler, BlockAt, Place};
 use super::log::roster;
-use super::log::scan::{Damage, Scanned, scan};
+use super::log::scan::{Damage, Files, Scanned, scan};
 use super::log::slot::Slot;
-use super::names::{Names, damaged};
+use super::names::{Names, REPAIRED, REPAIRING, damaged};
 use super::record::{Claim, View};
 use super::salvage;
 use super::segment::SegmentReader;
@@ -51,6 +52,15 @@ pub(super) struct Load<'a> {
     pub(super) mode: OpenMode,
 }
 
+/// The log files of a directory.
+struct LogFiles {
+    slots: Vec<Arc<Slot>>,
+    /// How many are entered in the roster.
+    entered: u32,
+    /// Those that are not there and must be.
+    absent: Vec<PathBuf>,
+}
+
 impl Load<'_> {
     /// Loads a directory that has been identified and locked.
     pub(super) fn load(&self, store_id: u64) -> Result<Loaded, StoreError> {
@@ -61,7 +71,7 @@ impl Load<'_> {
             Err(error) => self.tolerate(error, &mut damage).map(|()| Vec::new())?,
         };
         let newest = lsns.first().copied().unwrap_or(0);
-        for lsn in lsns.iter().copied().map(Some).chain([None]) {
+        for (at, lsn) in lsns.iter().copied().map(Some).chain([None]).enumerate() {
             let read = match lsn {
                 Some(lsn) => checkpoint::read(self.env, self.names, lsn, store_id),
                 None => Ok(Checkpoint { log_start: 1, ..Checkpoint::default() }),
@@ -69,6 +79,7 @@ impl Load<'_> {
             let error = match read.and_then(|checkpoint| self.load_from(store_id, checkpoint, newest)) {
                 Ok(mut loaded) => {
                     damage.append(&mut loaded.damage);
+                    self.verify_older(lsns.get(at + 1..).unwrap_or_default(), store_id, &mut damage)?;
                     return Ok(Loaded { damage, ..loaded });
                 }
                 Err(error) => error,
@@ -84,10 +95,25 @@ impl Load<'_> {
         Err(first.unwrap_or_else(|| StoreError::corrupt(&self.names.checkpoints(), 0, nothing)))
     }
 
+    /// Reads the checkpoints that are there for a repair. Their damage costs nothing, and a start does not look.
+    fn verify_older(
+        &self,
+        lsns: &[u64],
+        store_id: u64,
+        damage: &mut Vec<StoreError>,
+    ) -> Result<(), StoreError> {
+        let read = lsns.iter().filter(|_| self.damage == Damage::Skip);
+        for error in read.filter_map(|lsn| checkpoint::read(self.env, self.names, *lsn, store_id).err()) {
+            self.tolerate(error, damage)?;
+        }
+        Ok(())
+    }
+
     /// Loads from a checkpoint; the log must reach block `newest`.
     fn load_from(&self, store_id: u64, checkpoint: Checkpoint, newest: u64) -> Result<Loaded, StoreError> {
         let mut damage = Vec::new();
-        let (slots, entered) = self.slots(store_id, &mut damage)?;
+        let LogFiles { slots, entered, absent } = self.log_files(store_id, &mut damage)?;
+        let files = Files { slots: &slots, absent: &absent };
         let mut index = Self::index_of(&checkpoint);
         let last = checkpoint.lsn;
         let start = checkpoint.log_start.max(1);
@@ -97,14 +123,16 @@ impl Load<'_> {
             salvage::adopt(self, &mut index, store_id)?;
         }
         let mut claimed = Claimed::default();
-        let mut scanned = self.replay(&mut index, &slots, store_id, (start, last), &mut claimed)?;
+        let mut scanned = self.replay(&mut index, files, store_id, (start, last), &mut claimed)?;
         claimed.judge(&index, last, self.known);
         damage.append(&mut scanned.damage);
         if scanned.next_lsn <= newest {
-            let path = scanned.files.last().map_or_else(|| self.names.logs(), |file| file.slot.path.clone());
-            let end = scanned.files.last().map_or(0, |file| file.end);
             let what = format!("the log ends before block {newest}, which the checkpoint relies on");
-            let error = StoreError::corrupt(&path, end, what);
+            let error = match (absent.first(), scanned.files.last()) {
+                (Some(path), _) => StoreError::Missing { path: path.clone(), what },
+                (None, Some(last)) => StoreError::corrupt(&last.slot.path, last.end, what),
+                (None, None) => StoreError::corrupt(&self.names.logs(), 0, what),
+            };
             self.tolerate(error, &mut damage)?;
             scanned.next_lsn = newest + 1;
         }
@@ -137,19 +165,15 @@ impl Load<'_> {
     }
 
     fn tolerate(&self, error: StoreError, damage: &mut Vec<StoreError>) -> Result<(), StoreError> {
-        if self.damage == Damage::Refuse || matches!(error, StoreError::Newer { .. }) {
+        if self.damage == Damage::Refuse || !error.is_corrupt() {
             return Err(error);
         }
         damage.push(error);
         Ok(())
     }
 
-    /// The log files, and how many of them are entered in the roster. All of these must be there.
-    fn slots(
-        &self,
-        store_id: u64,
-        damage: &mut Vec<StoreError>,
-    ) -> Result<(Vec<Arc<Slot>>, u32), StoreError> {
+    /// The log files. All that are entered in the roster must be there.
+    fn log_files(&self, store_id: u64, damage: &mut Vec<StoreError>) -> Result<LogFiles, StoreError> {
         let dir = self.names.logs();
         let mut slots: Vec<Arc<Slot>> = Vec::new();
         let entered = match roster::read(self.env, self.names, store_id) {
@@ -160,22 +184,27 @@ impl Load<'_> {
             Ok(names) => names,
             Err(error) => self.tolerate(error, damage).map(|()| Vec::new())?,
         };
+        let mut expected = entered;
         for name in names {
             let Some(number) = Names::parse_log(&name) else { continue };
             match Slot::open(self.env, self.names, number, store_id, self.mode) {
-                Ok(slot) => slots.push(Arc::new(slot)),
+                Ok(slot) => {
+                    // They are numbered without a gap, also where the roster is lost.
+                    expected = expected.max(number.saturating_add(1));
+                    slots.push(Arc::new(slot));
+                }
                 Err(error) => {
                     self.tolerate(error, damage)?;
-                    slots.extend(Slot::open_damaged(self.env, self.names, number).ok().map(Arc::new));
+                    slots.push(Arc::new(Slot::open_damaged(self.env, self.names, number)?));
                 }
             }
         }
-        for number in (0..entered).filter(|number| !slots.iter().any(|slot| slot.number == *number)) {
-            let path = self.names.log(number);
-            if !damage.iter().any(|error| error.names(&path)) {
-                let what = format!("there must be {entered} log files");
-                self.tolerate(StoreError::Missing { path, what }, damage)?;
-            }
+        let has = |number: &u32| slots.iter().any(|slot| slot.number == *number);
+        let absent: Vec<PathBuf> =
+            (0..expected).filter(|number| !has(number)).map(|number| self.names.log(number)).collect();
+        for path in absent.iter().cloned() {
+            let what = format!("there must be {expected} log files");
+            self.tolerate(StoreError::Missing { path, what }, damage)?;
         }
         if self.mode == OpenMode::Write {
             // What a killed process left in the page cache would else be trusted before it is on disk.
@@ -184,7 +213,7 @@ impl Load<'_> {
             }
             self.env.sync_dir(&dir).doing("sync", &dir)?;
         }
-        Ok((slots, entered))
+        Ok(LogFiles { slots, entered, absent })
     }
 
     fn index_of(checkpoint: &Checkpoint) -> Index {
@@ -203,14 +232,14 @@ impl Load<'_> {
     fn replay(
         &self,
         index: &mut Index,
-        slots: &[Arc<Slot>],
+        files: Files<'_>,
         store_id: u64,
         (start, last): (u64, u64),
         claimed: &mut Claimed,
     ) -> Result<Scanned, StoreError> {
         let mut assembler = Assembler::default();
         let mut dropped = Vec::new();
-        let mut scanned = scan(slots, store_id, start, self.damage, &mut |slot, block| {
+        let mut scanned = scan(files, store_id, start, self.damage, &mut |slot, block| {
             let lsn = block.header.lsn;
             let effect = if lsn <= last { Effect::Locate } else { Effect::Apply };
             let mut lost = Vec::new();
@@ -263,8 +292,16 @@ impl Load<'_> {
 
     /// Removes files that nothing refers to: what was being written, and what was dead.
     pub(super) fn clean(&self, index: &Index) -> Result<(), StoreError> {
-        for dir in [self.names.logs(), self.names.checkpoints(), self.names.root().to_owned()] {
-            checkpoint::remove_unfinished(self.env, &dir)?;
+        let (env, names) = (self.env, self.names);
+        checkpoint::remove_unfinished(env, names.root(), Names::is_version_draft)?;
+        checkpoint::remove_unfinished(env, &names.logs(), Names::is_log_draft)?;
+        checkpoint::remove_unfinished(env, &names.checkpoints(), Names::is_checkpoint_draft)?;
+        let listed = env.list(names.root()).doing("list", names.root())?;
+        // A repair was stopped before it changed anything: what it made of the store is not true any more.
+        for folder in [REPAIRED, REPAIRING].iter().filter(|folder| listed.iter().any(|name| name == *folder))
+        {
+            let dir = names.root().join(folder);
+            env.remove_dir(&dir).doing("remove", &dir)?;
         }
         let dir = self.names.segments();
         let live = |(&queue, state): (&u64, &QueueState)| {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::checkpoint;
 use super::codec::len32;
 use super::env::Env;
-use super::error::{Doing, StoreError};
+use super::error::{Doing, StoreError, unless_damaged};
 use super::home::{Lock, Version, write_version};
 use super::id::QueueId;
 use super::index::{Index, SlotState};
@@ -14,8 +14,8 @@ use super::log::buffer::{Group, GroupBuffer};
 use super::log::roster;
 use super::log::slot::Slot;
 use super::log::writer::{LogWriter, Written};
-use super::names::{MESSAGES, Names, REPAIRED};
-use super::offline::{Examined, Offline, Report};
+use super::names::{MESSAGES, Names, REPAIRED, REPAIRING};
+use super::offline::{Examined, Finding, Folder, Offline, Report};
 use super::options::Options;
 use super::record::{Placement, carry_len, encode_carry};
 use super::salvage::read_segment;
@@ -26,12 +26,15 @@ use super::upgrade::VERSION;
 /// Octets that are copied before they are written.
 const COPY_LEN: usize = 4 << 20;
 
+/// What is done with what root makes in somebody else's directory.
+const GIVE: &str = "give to the directory's owner";
+
 /// What a repair has done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Repaired {
     /// What was found. All damage was dropped, and the messages that are lost were forgotten.
     pub found: Report,
-    /// Where the damaged store is now; `None` if there was nothing to mend in it.
+    /// Where the damaged store is now; `None` if there was nothing to mend in it, or it was gone.
     pub original: Option<PathBuf>,
 }
 
@@ -44,8 +47,8 @@ impl Offline {
     /// Mends what can be mended and drops the rest. `known` says which queues exist.
     ///
     /// # Errors
-    /// A file is of a newer release, or the disk refuses: then the store is as it was, and the next repair begins
-    /// anew.
+    /// A file is of a newer release, or cannot be read for another reason than damage, or the disk refuses: then the
+    /// store is as it was, and the next repair begins anew.
     pub fn repair(
         mut self,
         options: Options,
@@ -53,28 +56,47 @@ impl Offline {
     ) -> Result<(StillLocked, Repaired), StoreError> {
         let options = options.limited();
         let env = Arc::clone(&self.env);
-        let new = self.names.in_folder(REPAIRED);
-        if self.is_half_repaired {
-            self.put_in_place(&new)?;
-            self.is_half_repaired = false;
+        let stopped = (self.folder == Folder::Repaired).then(|| self.folder.damage(&self.names)).flatten();
+        if stopped.is_some() {
+            self.put_in_place()?;
+            self.folder = Folder::There;
         }
-        let folder = new.messages();
-        env.remove_dir(folder).doing("remove", folder)?;
-        let mut examined = self.examine(known)?;
-        let mut copy = Copy::begin(&*env, &new, &options, &examined)?;
-        examined.walk_log(&mut |placements, image| copy.take(placements, image))?;
-        let found = examined.report();
-        let mut original = None;
-        if examined.is_sound(&self.damage) {
-            env.remove_dir(folder).doing("remove", folder)?;
-        } else {
-            self.finish(&new, copy, &mut examined)?;
-            original = Some(self.change_places(&new)?);
+        let draft = self.names.in_folder(REPAIRING);
+        for left in [draft.messages(), self.names.in_folder(REPAIRED).messages()] {
+            env.remove_dir(left).doing("remove", left)?;
         }
+        let (mut found, is_made) = self.make(&draft, &options, known).inspect_err(|_| {
+            // What cannot be removed now is by the next repair, or the next start.
+            let _left = env.remove_dir(draft.messages());
+        })?;
+        let original = if is_made { self.change_places(&draft)? } else { None };
+        found.damage.splice(0..0, stopped.as_ref().map(Finding::from));
         if !self.damage.is_empty() {
             write_version(&*env, &self.names, Version { version: VERSION, store_id: self.store_id })?;
+            let path = self.names.version();
+            env.own_like(&path, self.names.root()).doing(GIVE, &path)?;
         }
         Ok((StillLocked(self.lock), Repaired { found, original }))
+    }
+
+    /// Makes the new store, if there is anything to mend in the old one; what was found, and whether it was made.
+    fn make(
+        &self,
+        new: &Names,
+        options: &Options,
+        known: &dyn Fn(QueueId) -> bool,
+    ) -> Result<(Report, bool), StoreError> {
+        let mut examined = self.examine(known)?;
+        let mut copy = Copy::begin(&*self.env, new, options, &examined)?;
+        examined.walk_log(&mut |placements, image| copy.take(placements, image))?;
+        let found = examined.report();
+        if examined.is_sound(&self.damage) {
+            let folder = new.messages();
+            self.env.remove_dir(folder).doing("remove", folder)?;
+            return Ok((found, false));
+        }
+        self.finish(new, copy, &mut examined)?;
+        Ok((found, true))
     }
 
     /// Completes the new store: segments, and the checkpoint that names all.
@@ -124,9 +146,8 @@ impl Offline {
         live: &SeqSet,
     ) -> Result<Option<Segment>, StoreError> {
         let env = &*self.env;
-        let Ok(reader) = SegmentReader::open(env, &self.names, self.store_id, queue, segment.number) else {
-            return Ok(None);
-        };
+        let opened = SegmentReader::open(env, &self.names, self.store_id, queue, segment.number);
+        let Some(reader) = unless_damaged(opened)? else { return Ok(None) };
         let mut writer = SegmentWriter::create(env, new, self.store_id, queue, number)?;
         let mut done = Ok(());
         let each = &mut |_: &_, entry: super::segment::Entry<'_>| {
@@ -144,21 +165,29 @@ impl Offline {
         Ok(Some(segment).filter(|segment| segment.count > 0))
     }
 
-    /// The damaged store goes aside, the new one takes its place.
-    fn change_places(&self, new: &Names) -> Result<PathBuf, StoreError> {
+    /// The damaged store goes aside, the new one takes its place. Where the damaged one is, if there was one.
+    fn change_places(&self, draft: &Names) -> Result<Option<PathBuf>, StoreError> {
         let root = self.names.root();
+        let new = self.names.in_folder(REPAIRED);
+        self.env.own_like(draft.messages(), root).doing(GIVE, draft.messages())?;
+        self.env.rename(draft.messages(), new.messages()).doing("rename", draft.messages())?;
+        self.env.sync_dir(root).doing("sync", root)?;
+        if self.folder == Folder::Gone {
+            self.put_in_place()?;
+            return Ok(None);
+        }
         let taken = self.env.list(root).doing("list", root)?;
         let aside = (1u32..)
             .map(|n| if n == 1 { format!("{MESSAGES}.damaged") } else { format!("{MESSAGES}.damaged.{n}") })
             .find(|name| !taken.contains(name));
         let aside = root.join(aside.unwrap_or_default());
         self.env.rename(self.names.messages(), &aside).doing("rename", self.names.messages())?;
-        self.put_in_place(new)?;
-        Ok(aside)
+        self.put_in_place()?;
+        Ok(Some(aside))
     }
 
-    fn put_in_place(&self, new: &Names) -> Result<(), StoreError> {
-        let root = self.names.root();
+    fn put_in_place(&self) -> Result<(), StoreError> {
+        let (root, new) = (self.names.root(), self.names.in_folder(REPAIRED));
         self.env.rename(new.messages(), self.names.messages()).doing("rename", new.messages())?;
         self.env.sync_dir(root).doing("sync", root)
     }

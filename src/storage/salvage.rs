@@ -1,7 +1,8 @@
 //! What can still be read of segments that are damaged, or that no checkpoint names any more.
 
+use super::checkpoint;
 use super::codec::PAGE;
-use super::error::StoreError;
+use super::error::{StoreError, unless_damaged};
 use super::index::{Index, QueueState};
 use super::names::Names;
 use super::recovery::Load;
@@ -22,16 +23,16 @@ pub(super) fn read_segment(
     let end = len.min(there);
     let mut offset = PAGE as u64;
     while offset < end {
-        let Ok(block) = reader.block_at(offset) else {
-            let next = reader.find_block(offset + PAGE as u64, end);
+        let Some(block) = unless_damaged(reader.block_at(offset))? else {
+            let next = reader.find_block(offset + PAGE as u64, end)?;
             let what = format!("there is no sound block at octets {offset} to {}", next - 1);
             bad(reader.damage(offset, what), Vec::new());
             offset = next;
             continue;
         };
-        match reader.payload(&block) {
-            Ok(payload) => entries(&payload).for_each(|entry| each(&block, entry)),
-            Err(_) => {
+        match unless_damaged(reader.payload(&block))? {
+            Some(payload) => entries(&payload).for_each(|entry| each(&block, entry)),
+            None => {
                 let SegmentBlock { min, max, count, .. } = block;
                 let what = format!(
                     "the block at octets {offset} to {} cannot be read; it held {count} messages \
@@ -49,12 +50,14 @@ pub(super) fn read_segment(
 /// Takes in what segments hold that were written after the checkpoint that is used, for the newer one cannot be read.
 /// Every message in them counts as live unless the log says otherwise.
 pub(super) fn adopt(load: &Load<'_>, index: &mut Index, store_id: u64) -> Result<(), StoreError> {
-    let Ok(found) = load.env.list(&load.names.segments()) else { return Ok(()) };
+    let listed = checkpoint::list_folder(load.env, &load.names.segments());
+    let found = unless_damaged(listed)?.unwrap_or_default();
     let found = found.iter().filter_map(|name| Names::parse_segment(name));
     for (queue, number) in found.filter(|(queue, _)| (load.known)(*queue)) {
         index.next_segment = index.next_segment.max(number);
-        // What cannot be opened is reported by those who look for it, if it was named.
-        let Ok(reader) = SegmentReader::open(load.env, load.names, store_id, queue, number) else { continue };
+        // What is damaged is reported by those who look for it, if it was named.
+        let opened = SegmentReader::open(load.env, load.names, store_id, queue, number);
+        let Some(reader) = unless_damaged(opened)? else { continue };
         let fresh = QueueState { next_seq: 1, ..QueueState::default() };
         let state = index.queues.entry(queue).or_insert(fresh);
         let known = state.segments.iter().position(|segment| segment.number == number);

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::codec::{PAGE, Put, Take, crc, len32, page_up};
 use super::env::{Env, File, OpenMode};
-use super::error::{Doing, StoreError};
+use super::error::{Doing, StoreError, unless_damaged};
 use super::names::Names;
 
 const FILE_MAGIC: &[u8; 8] = b"LEPUSSEG";
@@ -238,9 +238,13 @@ impl SegmentReader {
     }
 
     /// Where the first sound block header from `from` on is, or else `end`.
-    pub(super) fn find_block(&self, from: u64, end: u64) -> u64 {
-        let mut pages = (from..end).step_by(PAGE);
-        pages.find(|&offset| self.block_at(offset).is_ok()).unwrap_or(end)
+    pub(super) fn find_block(&self, from: u64, end: u64) -> Result<u64, StoreError> {
+        for offset in (from..end).step_by(PAGE) {
+            if unless_damaged(self.block_at(offset))?.is_some() {
+                return Ok(offset);
+            }
+        }
+        Ok(end)
     }
 
     /// Checks that the file has at least `len` octets.

@@ -135,7 +135,8 @@ impl Binary {
     }
 }
 
-fn spawn(mut command: Command, dir: &Path, more: impl FnOnce(&mut Command)) -> Child {
+/// A broker process on `dir` whose errors go to a pipe.
+pub(crate) fn spawn(mut command: Command, dir: &Path, more: impl FnOnce(&mut Command)) -> Child {
     command.args(["server", "--listen", "127.0.0.1:0", "--log", "info", "--data-dir"]).arg(dir);
     command.env("NO_COLOR", "1").env("LEPUS_MANAGEMENT_LISTEN", "off").env("LEPUS_PROMETHEUS_LISTEN", "off");
     more(&mut command);

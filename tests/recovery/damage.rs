@@ -12,11 +12,11 @@ use crate::messages::{confirmed, persistent};
 use crate::support::*;
 
 const BODIES: [&str; 3] = ["one", "two", "three"];
-const LOG: &str = "messages/wal/0000.log";
-const DEFINITIONS: &str = "meta/definitions.redb";
+pub(crate) const LOG: &str = "messages/wal/0000.log";
+pub(crate) const DEFINITIONS: &str = "meta/definitions.redb";
 
 /// A directory with three messages in a queue, after an orderly end.
-async fn filled() -> TempDir {
+pub(crate) async fn filled() -> TempDir {
     let dir = TempDir::new().unwrap();
     let broker = Binary::start(&dir);
     let mut peer = broker.channel().await;
@@ -39,17 +39,17 @@ fn copy(dir: &TempDir) -> TempDir {
     copy
 }
 
-fn store(what: &str, dir: &Path, json: bool) -> Output {
+pub(crate) fn store(what: &str, dir: &Path, json: bool) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lepus"));
     command.args(["store", what]).arg(dir).args(json.then_some("--json"));
     command.output().unwrap()
 }
 
-fn text(octets: &[u8]) -> String {
+pub(crate) fn text(octets: &[u8]) -> String {
     String::from_utf8_lossy(octets).into_owned()
 }
 
-fn flip(path: &Path, at: usize) {
+pub(crate) fn flip(path: &Path, at: usize) {
     let mut octets = fs::read(path).unwrap();
     octets[at] ^= 0x10;
     fs::write(path, octets).unwrap();
@@ -161,6 +161,47 @@ async fn a_repair_lists_what_it_drops_by_message() {
     assert!(octets > "urgent".len(), "{line}");
     let broker = Binary::start(&dir);
     broker.channel().await.expect_empty(1, "ranked").await;
+}
+
+#[tokio::test]
+async fn a_store_that_is_gone_is_said_to_be_whatever_a_repair_before_has_left() {
+    let dir = filled().await;
+    fs::remove_dir_all(dir.path().join("messages")).unwrap();
+    fs::create_dir_all(dir.path().join("messages.repaired.tmp/wal")).unwrap();
+    for (what, code) in [("check", 1), ("check", 1), ("repair", 0)] {
+        let found = store(what, dir.path(), false);
+        let said = text(&found.stdout);
+        assert_eq!(found.status.code(), Some(code), "{said}{}", text(&found.stderr));
+        assert!(said.contains("messages: it is missing"), "{said}");
+        assert!(said.contains("lost: queue 'q' in vhost '/', all messages\n"), "{said}");
+        assert_eq!(said.matches("damaged: ").count(), 1, "{said}");
+    }
+    assert_eq!(store("check", dir.path(), false).status.code(), Some(0));
+    Binary::start(&dir).channel().await.expect_empty(1, "q").await;
+}
+
+#[tokio::test]
+async fn a_repair_that_was_stopped_just_before_its_end_is_ended_and_said_to_be() {
+    let dir = filled().await;
+    flip(&dir.path().join(LOG), place_of(&dir, "urgent"));
+    assert_eq!(store("repair", dir.path(), false).status.code(), Some(0));
+    fs::rename(dir.path().join("messages"), dir.path().join("messages.repaired")).unwrap();
+    assert_eq!(store("check", dir.path(), false).status.code(), Some(1));
+    let said = text(&store("repair", dir.path(), false).stdout);
+    assert!(said.contains("a repair was stopped before its end") && said.ends_with("mended\n"), "{said}");
+    assert_eq!(store("check", dir.path(), false).status.code(), Some(0));
+    expect_all(&Binary::start(&dir), "q").await;
+}
+
+#[tokio::test]
+async fn queues_of_which_nothing_is_stored_any_more_are_not_listed() {
+    let dir = filled().await;
+    let broker = Binary::start(&dir);
+    broker.channel().await.call(1, purge("q")).await;
+    broker.terminate();
+    let table = text(&store("check", dir.path(), false).stdout);
+    let lists = |name: &str| table.lines().any(|line| line.split_whitespace().nth(1) == Some(name));
+    assert!(lists("ranked") && !lists("q"), "{table}");
 }
 
 #[tokio::test]
@@ -289,7 +330,10 @@ fn a_directory_of_something_else_is_refused_and_left_alone() {
     assert_eq!(left, ["letters.txt"]);
     assert_eq!(fs::read_to_string(dir.path().join("letters.txt")).unwrap(), "mine");
     let missing: PathBuf = dir.path().join("nowhere");
-    assert_eq!(store("check", &missing, false).status.code(), Some(2));
+    let refused = store("check", &missing, false);
+    assert_eq!(refused.status.code(), Some(2));
+    let said = text(&refused.stderr);
+    assert!(said.contains("name the directory that has the data") && !said.contains("made"), "{said}");
     assert!(!missing.exists());
 }
 

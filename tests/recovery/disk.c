@@ -7,11 +7,15 @@
  *   packed-messages  writes that make files below messages/ longer fail with ENOSPC
  *   unread-messages  reads of files below messages/ wait until the file is gone; there is a file held-<thread> for each
  *   fail-messages    syncs of files below messages/ fail with EIO
+ *   bad-messages     reads of files below messages/ fail with EIO
+ *   kill-meta        the process is killed at the sync of a file below meta/ whose number, from 0, is in the file kill-at
+ *   trace            the path of whatever is synced is added to the file synced
  * A file "loaded" is made there at the start, so that the test knows that it stands in between. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,8 +54,45 @@ static void wait_while(const char *what, int fd)
 		usleep(1000);
 }
 
+static void note_sync(int fd)
+{
+	char link[64], path[4096], target[4096];
+	snprintf(path, sizeof path, "%s/trace", getenv("LEPUS_TEST_DISK"));
+	if (access(path, F_OK) != 0)
+		return;
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	ssize_t length = readlink(link, target, sizeof target - 1);
+	target[length < 0 ? 0 : length] = 0;
+	snprintf(path, sizeof path, "%s/synced", getenv("LEPUS_TEST_DISK"));
+	FILE *synced = fopen(path, "a");
+	if (synced != NULL) {
+		fprintf(synced, "%s\n", target);
+		fclose(synced);
+	}
+}
+
+static void kill_at_sync(int fd)
+{
+	static int syncs;
+	int at = -1;
+	char path[4096];
+	if (!applies("kill", fd))
+		return;
+	snprintf(path, sizeof path, "%s/kill-at", getenv("LEPUS_TEST_DISK"));
+	FILE *number = fopen(path, "r");
+	if (number != NULL) {
+		if (fscanf(number, "%d", &at) != 1)
+			at = -1;
+		fclose(number);
+	}
+	if (syncs++ == at)
+		kill(getpid(), SIGKILL);
+}
+
 static int failing_sync(int fd, const char *name)
 {
+	note_sync(fd);
+	kill_at_sync(fd);
 	wait_while("hold", fd);
 	wait_while("stall", fd);
 	if (applies("fail", fd)) {
@@ -109,6 +150,10 @@ static void hold_read(int fd)
 	ssize_t name(int fd, void *data, size_t length, offset_type at) \
 	{ \
 		hold_read(fd); \
+		if (applies("bad", fd)) { \
+			errno = EIO; \
+			return -1; \
+		} \
 		ssize_t (*next)(int, void *, size_t, offset_type) = dlsym(RTLD_NEXT, #name); \
 		return next(fd, data, length, at); \
 	}

@@ -44,6 +44,18 @@ impl FaultyDisk {
         File::create(self.asked.path().join(what)).unwrap();
     }
 
+    /// The process is to be killed at this sync of a file below this part of the data directory, counted from 0.
+    pub(crate) fn kill_at(&self, part: &str, sync: usize) {
+        fs::write(self.asked.path().join("kill-at"), sync.to_string()).unwrap();
+        self.ask(&format!("kill-{part}"));
+    }
+
+    /// What was synced since `trace` was asked for.
+    pub(crate) fn synced(&self) -> Vec<PathBuf> {
+        let synced = fs::read_to_string(self.asked.path().join("synced")).unwrap();
+        synced.lines().map(PathBuf::from).collect()
+    }
+
     /// Waits until so many threads wait for reads (`unread`).
     pub(crate) async fn holds_reads(&self, count: usize) {
         let is_held = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with("held-");

@@ -206,6 +206,93 @@ fn a_damaged_checkpoint_costs_nothing_while_the_older_one_serves() {
 }
 
 #[test]
+fn a_damaged_older_checkpoint_is_found_and_costs_nothing() {
+    let tried = AtomicUsize::new(0);
+    for_seeds(20, |seed| {
+        let (workload, all) = filled_with_segments(seed, End::Orderly);
+        let checkpoints = files(&workload.env, ".ckpt");
+        let [older, _newest] = checkpoints.as_slice() else { return };
+        tried.fetch_add(1, Ordering::Relaxed);
+        let octets = workload.env.contents(older).unwrap();
+        workload.env.set_contents(older, &flip(&octets, octets.len() * 4));
+        let found = check(&workload.env);
+        let damaged: Vec<&PathBuf> = found.damage.iter().map(|damage| &damage.path).collect();
+        assert_eq!((damaged, found.lost.is_empty()), (vec![older], true), "{found:#?}");
+        assert_eq!(repair(&workload.env, workload.options).unwrap().found, found);
+        assert!(check(&workload.env).is_sound());
+        assert_contents(&shown(&workload.env, &workload), &all);
+    });
+    assert!(tried.into_inner() > 0, "there were never two checkpoints");
+}
+
+#[test]
+fn damage_of_the_first_block_of_a_log_file_is_told_at_its_place() {
+    const FIRST: usize = 4096;
+    let tried = AtomicUsize::new(0);
+    for_seeds(60, |seed| {
+        let (workload, _) = filled_with_segments(seed, End::Orderly);
+        let mut random = Random::new(seed);
+        for path in files(&workload.env, ".log") {
+            let env = workload.env.fork();
+            let bit = FIRST * 8 + random.below(8 * 100) as usize;
+            env.set_contents(&path, &flip(&env.contents(&path).unwrap(), bit));
+            let found = check(&env);
+            if found.is_sound() {
+                continue;
+            }
+            tried.fetch_add(1, Ordering::Relaxed);
+            let is_place =
+                |damage: &lepus::storage::Finding| damage.path == path && damage.offset == Some(FIRST as u64);
+            assert!(found.damage.iter().any(is_place), "{}, bit {bit}: {found:#?}", path.display());
+            assert!(found.damage.iter().all(|damage| damage.path == path), "{}: {found:#?}", path.display());
+        }
+    });
+    assert!(tried.into_inner() > 0, "no such block was needed");
+}
+
+#[test]
+fn a_missing_log_file_is_named_and_no_other() {
+    for_seeds(40, |seed| {
+        let (workload, _) = filled(seed, End::Orderly);
+        for path in files(&workload.env, ".log") {
+            let env = workload.env.fork();
+            env.remove(&path).unwrap();
+            let found = check(&env);
+            assert!(!found.is_sound());
+            assert!(found.damage.iter().all(|damage| damage.path == path), "{}: {found:#?}", path.display());
+        }
+    });
+}
+
+#[test]
+fn what_cannot_be_read_stops_a_repair_and_nothing_is_changed() {
+    let refused = AtomicUsize::new(0);
+    for_seeds(20, |seed| {
+        let (workload, all) = filled_with_segments(seed, End::Orderly);
+        let everything = |env: &SimEnv| -> Vec<_> {
+            env.paths().into_iter().map(|path| (env.contents(&path), path)).collect()
+        };
+        for path in workload.env.paths() {
+            let env = workload.env.fork();
+            let before = everything(&env);
+            env.make_unreadable(Some(&path));
+            match repair(&env, workload.options) {
+                Ok(repaired) => assert!(repaired.found.is_sound(), "{}: {repaired:?}", path.display()),
+                Err(error) => {
+                    assert!(!error.is_corrupt(), "{error}");
+                    assert!(error.to_string().contains(&path.display().to_string()), "{error}");
+                    refused.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            assert!(everything(&env) == before, "{}: files have changed", path.display());
+            env.make_unreadable(None);
+            assert_contents(&shown(&env, &workload), &all);
+        }
+    });
+    assert!(refused.into_inner() > 20 * 4, "files were not read");
+}
+
+#[test]
 fn a_repair_that_is_stopped_anywhere_is_done_by_the_next() {
     let (workload, _) = filled_with_segments(5, End::Killed);
     let mut random = workload.random.clone();

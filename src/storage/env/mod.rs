@@ -31,7 +31,7 @@ pub enum OpenMode {
 /// Nothing is durable before it was synced: a file's bytes by [`File::sync`], the names in a directory (files
 /// made, renamed, removed) by [`Env::sync_dir`].
 pub trait Env: Debug + Send + Sync {
-    /// Makes `path` and its parents; no error if it is there.
+    /// Makes `path` and its parents, durably; no error if it is there.
     fn create_dir(&self, path: &Path) -> io::Result<()>;
     /// The names in `path`, sorted.
     fn list(&self, path: &Path) -> io::Result<Vec<String>>;
@@ -52,6 +52,9 @@ pub trait Env: Debug + Send + Sync {
     /// # Errors
     /// `WouldBlock` when another owner has it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Any + Send + Sync>>;
+    /// Gives `path`, and all that is in it, the owner and group of the folder `like`, and folders its mode too, where
+    /// this process may: what root makes in somebody else's folder is to be of use to him.
+    fn own_like(&self, path: &Path, like: &Path) -> io::Result<()>;
     /// Octets that the file system of `path` has left for this process.
     fn free_bytes(&self, path: &Path) -> io::Result<u64>;
     /// Time since some moment, for figures only: nothing may depend on it. One without a clock says zero.

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt, lchown};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -24,7 +24,18 @@ impl Env for RealEnv {
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
-        fs::create_dir_all(path)
+        let is_missing = |level: &&Path| !level.as_os_str().is_empty() && !level.exists();
+        let made: Vec<&Path> = path.ancestors().take_while(is_missing).collect();
+        fs::create_dir_all(path)?;
+        for level in made.into_iter().rev() {
+            let parent = level.parent().filter(|parent| !parent.as_os_str().is_empty());
+            match self.sync_dir(parent.unwrap_or_else(|| Path::new("."))) {
+                // A folder in which one may make others and not look: nobody but the system can sync it.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+                synced => synced?,
+            }
+        }
+        Ok(())
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {
@@ -80,10 +91,34 @@ impl Env for RealEnv {
         Ok(Box::new(file))
     }
 
+    fn own_like(&self, path: &Path, like: &Path) -> io::Result<()> {
+        if rustix::process::geteuid().is_root() { give(path, &fs::metadata(like)?) } else { Ok(()) }
+    }
+
     fn free_bytes(&self, path: &Path) -> io::Result<u64> {
         let stat = rustix::fs::statvfs(path)?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
+}
+
+fn give(path: &Path, like: &fs::Metadata) -> io::Result<()> {
+    let found = fs::symlink_metadata(path)?;
+    if (found.uid(), found.gid()) != (like.uid(), like.gid()) {
+        match lchown(path, Some(like.uid()), Some(like.gid())) {
+            // Root in name only: what it has made is as good as it can be.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
+            given => given?,
+        }
+        if found.is_dir() {
+            fs::set_permissions(path, like.permissions())?;
+        }
+    }
+    if found.is_dir() {
+        for entry in fs::read_dir(path)? {
+            give(&entry?.path(), like)?;
+        }
+    }
+    Ok(())
 }
 
 #[derive(Debug)]

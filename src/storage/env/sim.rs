@@ -16,6 +16,9 @@ use super::{Env, File, OpenMode};
 
 const SECTOR: usize = 512;
 
+/// What the system says of a bad sector.
+const EIO: i32 = 5;
+
 /// When the simulated disk fails.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CrashPlan {
@@ -45,6 +48,8 @@ struct Disk {
     octets_read: u64,
     plan: CrashPlan,
     crashed: bool,
+    /// The file whose reads fail.
+    unreadable: Option<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -125,6 +130,12 @@ impl SimEnv {
         }
     }
 
+    /// From now on reads of this file fail with EIO, as on a bad sector; `None`: of none.
+    pub fn make_unreadable(&self, path: Option<&Path>) {
+        let mut disk = self.0.lock();
+        disk.unreadable = path.and_then(|path| disk.names.get(path).copied());
+    }
+
     /// A copy that shares nothing, to try several damages on one state.
     pub fn fork(&self) -> Self {
         let disk = self.0.lock();
@@ -194,7 +205,7 @@ impl Disk {
         }
         self.changes += 1;
         if self.plan.eio_at == Some(self.changes - 1) {
-            return Err(io::Error::from_raw_os_error(5));
+            return Err(io::Error::from_raw_os_error(EIO));
         }
         Ok(())
     }
@@ -327,6 +338,10 @@ impl Env for SimEnv {
         Ok(Box::new(()))
     }
 
+    fn own_like(&self, _path: &Path, _like: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
     fn free_bytes(&self, _path: &Path) -> io::Result<u64> {
         Ok(1 << 40)
     }
@@ -347,7 +362,12 @@ impl SimFile {
 impl File for SimFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
-        self.disk.lock().octets_read += buf.len() as u64;
+        let mut disk = self.disk.lock();
+        if disk.unreadable == Some(self.inode) {
+            return Err(io::Error::from_raw_os_error(EIO));
+        }
+        disk.octets_read += buf.len() as u64;
+        drop(disk);
         let read = self.with(|file| {
             let part = file.now.get(start..start.saturating_add(buf.len()))?;
             buf.copy_from_slice(part);

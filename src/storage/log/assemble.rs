@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::block::{BLOCK_HEAD, BlockHeader, CONTINUATION, CONTINUES};
 use crate::storage::codec::Take;
 use crate::storage::error::StoreError;
-use crate::storage::record::{Checksum, Claim, Unreadable, View, claims, first_record};
+use crate::storage::record::{Checksum, Claim, KINDS_KNOWN, Unreadable, View, claims, first_record};
 
 /// Octets of a log file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +60,8 @@ pub(in crate::storage) struct BlockAt<'a> {
 pub(in crate::storage) struct Assembler {
     record: Vec<u8>,
     parts: Vec<Span>,
+    /// The block with what follows.
+    next_lsn: u64,
 }
 
 impl Assembler {
@@ -75,6 +77,7 @@ impl Assembler {
         path: &Path,
         each: &mut dyn FnMut(View<'_>, &Place),
     ) -> Result<(), StoreError> {
+        self.pass(&block.header);
         if block.header.flags & (CONTINUES | CONTINUATION) != 0 {
             return self.feed_part(block, path, each);
         }
@@ -122,6 +125,7 @@ impl Assembler {
         each: &mut dyn FnMut(View<'_>, &Place),
         lost: &mut Vec<Claim>,
     ) -> Vec<(u64, usize)> {
+        self.pass(&block.header);
         let start = block.offset + BLOCK_HEAD as u64;
         if block.header.flags & (CONTINUES | CONTINUATION) != 0 {
             // A record of several blocks: without one of them it is gone. What it is stands in the first.
@@ -152,6 +156,14 @@ impl Assembler {
         dropped
     }
 
+    /// Forgets what had begun before a block that could not be read: its end was there.
+    fn pass(&mut self, header: &BlockHeader) {
+        if header.lsn != self.next_lsn {
+            self.clear();
+        }
+        self.next_lsn = header.lsn + 1;
+    }
+
     fn clear(&mut self) {
         self.record = Vec::new();
         self.parts.clear();
@@ -175,10 +187,28 @@ fn unreadable(why: Unreadable, path: &Path, block: &BlockAt<'_>) -> StoreError {
             StoreError::corrupt(path, block.offset, "a record of this block is unreadable")
         }
         Unreadable::Kind(kind) => {
-            StoreError::Newer { path: path.to_owned(), found: u32::from(kind), known: KINDS_KNOWN }
+            StoreError::UnknownRecord { path: path.to_owned(), kind, known: KINDS_KNOWN }
         }
     }
 }
 
-/// The highest kind of record that this release reads.
-const KINDS_KNOWN: u32 = 8;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::codec::{Put, crc};
+
+    #[test]
+    fn a_record_of_a_later_release_is_refused_by_its_kind() {
+        let kind = KINDS_KNOWN + 1;
+        let mut payload = Vec::new();
+        payload.put_u32(1);
+        payload.put_u32(crc(&[kind]));
+        payload.push(kind);
+        let header = BlockHeader::default();
+        let block = BlockAt { header, slot: 0, offset: 4096, payload: &payload, is_sound: true };
+        let error = Assembler::default().feed(block, Path::new("0000.log"), &mut |_, _| {}).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("0000.log has a record of kind 9") && text.contains("kinds up to 8"), "{text}");
+        assert!(!error.is_corrupt());
+    }
+}

@@ -4,6 +4,7 @@
 //! found the log ends: what was being written when the machine stopped is dropped. But if any block anywhere says
 //! that the missing one had been synced, then durable octets are gone, and that is an error.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::assemble::BlockAt;
@@ -42,6 +43,14 @@ pub(in crate::storage) struct Scanned {
     pub(in crate::storage) damage: Vec<StoreError>,
 }
 
+/// The log's files.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::storage) struct Files<'a> {
+    pub(in crate::storage) slots: &'a [Arc<Slot>],
+    /// Those that must be there and are not.
+    pub(in crate::storage) absent: &'a [PathBuf],
+}
+
 /// Whether damage ends the scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::storage) enum Damage {
@@ -55,14 +64,19 @@ pub(in crate::storage) type Visit<'a> = dyn FnMut(&Slot, BlockAt<'_>) -> Result<
 
 /// Reads the blocks from lsn `start` on.
 pub(in crate::storage) fn scan(
-    slots: &[Arc<Slot>],
+    Files { slots, absent }: Files<'_>,
     store: u64,
     start: u64,
     damage: Damage,
     visit: &mut Visit<'_>,
 ) -> Result<Scanned, StoreError> {
-    let mut scan =
-        Scan { slots, store, started: false, found: Scanned { next_lsn: start, ..Scanned::default() } };
+    let mut scan = Scan {
+        slots,
+        absent,
+        store,
+        started: false,
+        found: Scanned { next_lsn: start, ..Scanned::default() },
+    };
     loop {
         while let Some(slot) = scan.next_file()? {
             scan.read_file(&slot, FILE_HEAD, visit)?;
@@ -85,6 +99,7 @@ pub(in crate::storage) fn scan(
 
 struct Scan<'a> {
     slots: &'a [Arc<Slot>],
+    absent: &'a [PathBuf],
     store: u64,
     started: bool,
     found: Scanned,
@@ -204,7 +219,9 @@ impl Scan<'_> {
                 offset += SEARCH_LEN;
             }
         }
-        Ok(lowest.map(|(lsn, slot, offset)| (Arc::clone(&slot), offset, self.loss(lsn, &slot))))
+        let Some((lsn, slot, offset)) = lowest else { return Ok(None) };
+        let error = self.loss(lsn, (&slot, offset))?;
+        Ok(Some((slot, offset, error)))
     }
 
     /// Looks at what stands where the next block would: one that was torn, or one that was whole and is damaged.
@@ -271,16 +288,41 @@ impl Scan<'_> {
         Ok(())
     }
 
-    /// Names the place where the missing block should be: after the last one read.
-    fn loss(&self, witness: u64, of: &Slot) -> StoreError {
+    /// Says that the next block is missing, and where it should be: there is something left of it, or the place of the
+    /// block that proves it, `witness`, tells, or a file is missing. Else it is after the last block that was read.
+    fn loss(&self, witness: u64, (of, offset): (&Slot, u64)) -> Result<StoreError, StoreError> {
         let missing = self.found.next_lsn;
         let what = format!("block {missing} cannot be read, but block {witness} says that it was durable");
-        match self.found.files.last() {
-            Some(last) if last.end + BLOCK_HEAD as u64 <= last.slot.capacity => {
-                StoreError::corrupt(&last.slot.path, last.end, what)
+        let after = self.found.files.last().map(|last| (&*last.slot, last.end));
+        let after = after.filter(|(slot, end)| end + BLOCK_HEAD as u64 <= slot.capacity);
+        let starts = self.slots.iter().map(|slot| (&**slot, FILE_HEAD));
+        for (slot, at) in after.into_iter().chain(starts) {
+            if self.has_remains(slot, at)? {
+                return Ok(StoreError::corrupt(&slot.path, at, what));
             }
-            _ => StoreError::corrupt(&of.path, FILE_HEAD, what),
         }
+        let is_neighbour = witness == missing + 1;
+        let place = match after {
+            Some((last, end)) if last.number == of.number => Some((last, end)),
+            _ if is_neighbour && offset > FILE_HEAD => Some((of, FILE_HEAD)),
+            after => after.filter(|_| self.absent.is_empty()),
+        };
+        Ok(match (place, self.absent.first()) {
+            (Some((slot, at)), _) => StoreError::corrupt(&slot.path, at, what),
+            (None, Some(path)) => StoreError::Missing { path: path.clone(), what },
+            (None, None) => StoreError::corrupt(&of.path, FILE_HEAD, what),
+        })
+    }
+
+    /// Whether the next block stands at `offset`, damaged.
+    fn has_remains(&self, slot: &Slot, offset: u64) -> Result<bool, StoreError> {
+        if offset + BLOCK_HEAD as u64 > slot.capacity {
+            return Ok(false);
+        }
+        let mut head = [0; BLOCK_HEAD];
+        slot.file.read_at(&mut head, offset).doing("read", &slot.path)?;
+        let stands = self.decode(slot, &head)?.is_some_and(|(header, _)| self.follows(&header));
+        Ok(stands || BlockHeader::was_one(&head, self.store, self.found.next_lsn))
     }
 
     /// Goes on at a block after the damage.
