@@ -161,11 +161,16 @@ impl Vhost {
         self.journal.is_tight() || self.host.pager.as_ref().is_some_and(|pager| pager.is_behind())
     }
 
-    /// Reads one message that its queue has let leave the memory.
+    /// Reads one message that its queue has let leave the memory; `None`, and said, if it cannot be read.
     pub(super) fn fetch(&self, queue: &Queue, level: Lane, seq: Seq, home: Home) -> Option<Message> {
         let fetched = self.host.pager.as_ref()?.fetch(queue.id, level, seq, home);
         fetched.unwrap_or_else(|error| {
-            tracing::error!(queue = %queue.name, %error, "a message cannot be read");
+            tracing::error!(
+                queue = %queue.name,
+                seq = seq.get(),
+                %error,
+                "a message cannot be read and does not go on; check the disk, then run `lepus store check`"
+            );
             None
         })
     }
