@@ -59,12 +59,19 @@ fn setting(name: &str) -> Option<u64> {
 
 /// Runs `act` with seed after seed: as many as asked for, or `count` within the time.
 pub(crate) fn for_seeds(count: u64, act: impl Fn(u64)) {
+    for_seeds_at_least(1, count, act);
+}
+
+/// As [`for_seeds`], with so many of them however long it takes, unless fewer are asked for. Returns whether they were
+/// as many: what they lead to together means something then.
+pub(crate) fn for_seeds_at_least(least: u64, count: u64, act: impl Fn(u64)) -> bool {
     let first = setting("LEPUS_SIM_SEED").unwrap_or(1);
     let asked = setting("LEPUS_SIM_COUNT");
     #[expect(clippy::disallowed_methods, reason = "bounds the test, decides nothing")]
     let start = Instant::now();
+    let mut ran = 0;
     for seed in first..first + asked.unwrap_or(count) {
-        if asked.is_none() && start.elapsed() > TIME_MAX {
+        if asked.is_none() && ran >= least && start.elapsed() > TIME_MAX {
             break;
         }
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| act(seed)));
@@ -72,5 +79,7 @@ pub(crate) fn for_seeds(count: u64, act: impl Fn(u64)) {
             println!("failed with LEPUS_SIM_SEED={seed} LEPUS_SIM_COUNT=1");
             std::panic::resume_unwind(cause);
         }
+        ran += 1;
     }
+    ran >= least
 }

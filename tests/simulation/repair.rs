@@ -11,7 +11,7 @@ use lepus::storage::{Offline, Options, Repaired, Report, StoreError};
 use crate::damage::{End, filled, filled_with_segments, flip};
 use crate::model::Contents;
 use crate::workload::{DIR, Workload, assert_contents, contents, open};
-use crate::{Random, for_seeds};
+use crate::{Random, for_seeds, for_seeds_at_least};
 
 fn check(env: &SimEnv) -> Report {
     Offline::open(Arc::new(env.clone()), Path::new(DIR)).unwrap().check(&|_| true).unwrap()
@@ -149,7 +149,7 @@ fn damage_of_a_segment_costs_exactly_the_messages_that_are_listed() {
 #[test]
 fn a_flipped_bit_in_the_log_costs_no_more_than_its_block_and_most_of_it_is_listed_by_message() {
     let (lost, listed) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    for_seeds(200, |seed| {
+    let is_telling = for_seeds_at_least(100, 200, |seed| {
         let (workload, all) = filled(seed, End::Orderly);
         let mut random = Random::new(seed);
         for path in files(&workload.env, ".log") {
@@ -174,7 +174,7 @@ fn a_flipped_bit_in_the_log_costs_no_more_than_its_block_and_most_of_it_is_liste
     });
     // A bit of the block's or the record's head may cost what nobody can name any more.
     let (lost, listed) = (lost.into_inner(), listed.into_inner());
-    assert!(lost > 0 && listed * 2 > lost, "of {lost} lost {listed} are listed");
+    assert!(!is_telling || (lost > 0 && listed * 2 > lost), "of {lost} lost {listed} are listed");
 }
 
 /// How many of the messages that are missing are listed with the octets that they had.
