@@ -2,6 +2,7 @@
 //! names.
 use lepus::{app::App, config::Config};
 use std::net::{Ipv4Addr, SocketAddr};
+use tempfile::TempDir;
 
 pub(crate) struct Broker {
     address: SocketAddr,
@@ -15,13 +16,23 @@ impl Broker {
             Ok(address) => {
                 Self { address: address.parse().expect("LEPUS_TEST_BROKER is host:port"), app: None }
             }
-            Err(_) => Self::start_in_process().await,
+            Err(_) => Self::start_in_process(Config::default()).await,
         }
     }
 
-    async fn start_in_process() -> Self {
+    /// One that keeps what is durable in `dir`; none if the broker is not ours to start again.
+    #[allow(dead_code, reason = "the examples are run by a broker that keeps nothing")]
+    pub(crate) async fn start_on(dir: &TempDir) -> Option<Self> {
+        if std::env::var("LEPUS_TEST_BROKER").is_ok() {
+            return None;
+        }
+        let config = Config { data_dir: Some(dir.path().into()), ..Config::default() };
+        Some(Self::start_in_process(config).await)
+    }
+
+    async fn start_in_process(config: Config) -> Self {
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let config = Config { listen: vec![any_port], ..Config::default() };
+        let config = Config { listen: vec![any_port], ..config };
         let app = App::start(config).await.expect("the broker starts");
         Self { address: app.local_addr(), app: Some(app) }
     }

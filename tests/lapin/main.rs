@@ -16,6 +16,7 @@ mod content;
 mod features;
 mod prefetch;
 mod queues;
+mod restarts;
 mod routing;
 mod scale;
 mod transactions;
