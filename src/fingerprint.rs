@@ -8,8 +8,10 @@ use twox_hash::XxHash3_128;
 const HEADER: &str = "x-deduplication-header";
 
 /// Stands for the header's value. Equal for equal values, integers of any width among them.
+///
+/// Octets and no number: one of 128 bits would leave a quarter of each entry of a table unused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Fingerprint(u128);
+pub struct Fingerprint([u8; Self::LEN]);
 
 impl Fingerprint {
     /// Octets of one.
@@ -17,12 +19,12 @@ impl Fingerprint {
 
     /// Its octets, to be kept.
     pub fn to_octets(self) -> [u8; Self::LEN] {
-        self.0.to_le_bytes()
+        self.0
     }
 
     /// The fingerprint of which [`Self::to_octets`] gave these.
     pub fn from_octets(octets: [u8; Self::LEN]) -> Self {
-        Self(u128::from_le_bytes(octets))
+        Self(octets)
     }
 
     /// The fingerprint of a message with these headers; `None` if it cannot be told apart.
@@ -44,7 +46,7 @@ impl Fingerprint {
         }
         let mut encoded = Vec::new();
         table.encode(&mut encoded);
-        Self(XxHash3_128::oneshot(&encoded))
+        Self(XxHash3_128::oneshot(&encoded).to_le_bytes())
     }
 }
 

@@ -19,6 +19,7 @@ use crate::metadata::{
     BindingDefinition, DestinationKind, ExchangeDefinition, PolicyKind, QueueDefinition, Recovered,
 };
 use crate::name::Name;
+use crate::queue::limits::Limits;
 use crate::queue::{Home, Lane, Queue, QueueArguments, QueueOptions, ReadAtStart, Seq};
 use crate::storage::{self, RecoveredQueue, Store, StoredMessage};
 
@@ -126,13 +127,9 @@ impl StoredMessages {
             // A limit must know what it limits, and a queue without duplicates what it has; otherwise nobody needs to
             // read everything.
             let limits = queue.settings().limits;
-            let survey = if limits.bytes_max.is_some() || limits.deduplicates {
-                Survey::of(known, limits.deduplicates, store)?
-            } else {
-                Survey::default()
-            };
-            queue.restore(*level, &runs, limits.bytes_max.map(|_| survey.body_bytes));
-            queue.restore_present(&survey.present);
+            let is_surveyed = limits.bytes_max.is_some() || limits.deduplicates;
+            let body_bytes = is_surveyed.then(|| survey(queue, known, &limits, store)).transpose()?;
+            queue.restore(*level, &runs, body_bytes.filter(|_| limits.bytes_max.is_some()));
             last = last.max(known.next_seq.0.saturating_sub(1));
         }
         queue.restored(Seq::new(last), self.after_crash, now);
@@ -172,35 +169,30 @@ fn restore_delayed(
     if can_hold { Ok(()) } else { Err(wrong()) }
 }
 
-/// What is to be known of all messages of a level, and stands in them only.
-#[derive(Debug, Default)]
-struct Survey {
-    /// Octets of their bodies.
-    body_bytes: u64,
-    /// What tells them apart.
-    present: Vec<(Seq, Fingerprint)>,
+/// Octets of the bodies of all messages of a level; a queue that takes no duplicates is told of each. Reads them all, a
+/// piece at a time.
+fn survey(queue: &Queue, known: &RecoveredQueue, limits: &Limits, store: &Store) -> io::Result<u64> {
+    let (mut from, mut octets) = (known.first, 0);
+    while let Some(first) = from {
+        let mut piece = Vec::new();
+        store.read(known.id, first, PIECE, &mut piece).map_err(io::Error::other)?;
+        from = piece.last().map(|last| last.seq.next());
+        octets += piece.iter().map(body_len).sum::<u64>();
+        if limits.deduplicates {
+            queue.restore_present(&piece.iter().filter_map(present).collect::<Vec<_>>());
+        }
+    }
+    Ok(octets)
 }
 
-impl Survey {
-    /// Reads them all, a piece at a time.
-    fn of(known: &RecoveredQueue, deduplicates: bool, store: &Store) -> io::Result<Self> {
-        let (mut from, mut survey) = (known.first, Self::default());
-        while let Some(first) = from {
-            let mut piece = Vec::new();
-            store.read(known.id, first, PIECE, &mut piece).map_err(io::Error::other)?;
-            from = piece.last().map(|last| last.seq.next());
-            piece.iter().for_each(|stored| survey.add(stored, deduplicates));
-        }
-        Ok(survey)
-    }
+fn body_len(stored: &StoredMessage) -> u64 {
+    Message::from_image(&stored.image).body().len() as u64
+}
 
-    fn add(&mut self, stored: &StoredMessage, deduplicates: bool) {
-        let message = Message::from_image(&stored.image);
-        self.body_bytes += message.body().len() as u64;
-        if deduplicates && let Some(known) = Fingerprint::of_properties(message.properties()) {
-            self.present.push((Seq::new(stored.seq.0), known));
-        }
-    }
+/// What tells a message apart.
+fn present(stored: &StoredMessage) -> Option<(Seq, Fingerprint)> {
+    let known = Fingerprint::of_properties(Message::from_image(&stored.image).properties())?;
+    Some((Seq::new(stored.seq.0), known))
 }
 
 fn restore_exchange(
