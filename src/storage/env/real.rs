@@ -88,7 +88,7 @@ impl Env for RealEnv {
         file.try_lock().map_err(io::Error::from)?;
         // For people: a full disk must not keep the broker from starting.
         let _written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-        Ok(Box::new(file))
+        Ok(Box::new(Locked(file)))
     }
 
     fn own_like(&self, path: &Path, like: &Path) -> io::Result<()> {
@@ -98,6 +98,17 @@ impl Env for RealEnv {
     fn free_bytes(&self, path: &Path) -> io::Result<u64> {
         let stat = rustix::fs::statvfs(path)?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+}
+
+/// A locked file. Closing it would not be enough: a process that is being started at this moment has a copy of it until
+/// it becomes another program.
+struct Locked(fs::File);
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // Whoever cannot be told goes by the closing.
+        let _unlocked = self.0.unlock();
     }
 }
 
@@ -140,5 +151,23 @@ impl File for RealFile {
 
     fn len(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_ends_with_its_owner_though_a_process_under_way_has_a_copy_of_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("LOCK");
+        let open = || fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path).unwrap();
+        let file = open();
+        file.try_lock().unwrap();
+        let _copy = file.try_clone().unwrap();
+        assert!(open().try_lock().is_err());
+        drop(Locked(file));
+        assert!(RealEnv.lock(&path).is_ok());
     }
 }
