@@ -60,6 +60,7 @@ impl Session {
         now: Timestamp,
     ) -> Result<(Name, Counts), ChannelException> {
         if declaration.name.is_empty() {
+            check_may_be_unnamed(&declaration)?;
             declaration.name = Name::generate(&generated_prefix(&declaration.arguments));
         } else if declaration.name.is_reserved() {
             return Err(ChannelException::access_refused(format_args!(
@@ -321,6 +322,16 @@ impl QueueDeclaration {
 fn generated_prefix(arguments: &FieldTable) -> String {
     let prefix = arguments.get("x-name-prefix").and_then(FieldValue::as_str);
     prefix.filter(|prefix| prefix.len() <= NAME_PREFIX_MAX).unwrap_or(GENERATED_PREFIX).to_owned()
+}
+
+/// RabbitMQ: a quorum queue has a name of its client's.
+fn check_may_be_unnamed(declaration: &QueueDeclaration) -> Result<(), ChannelException> {
+    match declaration.arguments.get("x-queue-type").and_then(FieldValue::as_str) {
+        Some("quorum") => Err(ChannelException::precondition_failed(
+            "Cannot declare a server-named queue for type rabbit_quorum_queue",
+        )),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// RabbitMQ: a quorum queue cannot tell whether it is unused or empty at the moment of its end.

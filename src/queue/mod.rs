@@ -157,7 +157,8 @@ impl Queue {
     ) -> Arc<Self> {
         let settings = Settings::of(&options.arguments);
         let inner = Inner {
-            state: State::new(settings.limits.clone(), options.durable),
+            state: State::new(settings.limits.clone(), options.durable)
+                .keeping_all(options.arguments.is_quorum()),
             consumers: Consumers::new(options.arguments.single_active_consumer),
             settings,
             deleted: false,

@@ -207,6 +207,31 @@ async fn purged_rejected_and_dead_lettered_messages_stay_where_they_went() {
 }
 
 #[tokio::test]
+async fn a_quorum_queue_keeps_every_message_that_it_confirmed() {
+    let dir = TempDir::new().unwrap();
+    let broker = Binary::start(&dir);
+    let mut peer = broker.channel().await;
+    peer.call(1, declare("q").flag("durable").arg("x-queue-type", "quorum")).await;
+    peer.call(1, declare("classic").flag("durable")).await;
+    peer.call(1, confirm_select()).await;
+    for queue in ["q", "classic"] {
+        peer.publish(1, publish("", queue, "not persistent")).await;
+        peer.publish(1, persistent("", queue, "persistent")).await;
+    }
+    peer.publish(1, publish("", "q", "later").header("x-delay", 1)).await;
+    peer.expect_confirms(1, 1, 5).await;
+    broker.kill();
+
+    let broker = Binary::start(&dir);
+    let mut peer = broker.channel().await;
+    peer.expect_get(1, "q", "not persistent").await;
+    peer.expect_get(1, "q", "persistent").await;
+    peer.expect_get(1, "q", "later").await;
+    peer.expect_get(1, "classic", "persistent").await;
+    peer.expect_empty(1, "classic").await;
+}
+
+#[tokio::test]
 async fn what_was_purged_is_gone_once_that_is_answered() {
     let dir = TempDir::new().unwrap();
     for round in 0..5 {

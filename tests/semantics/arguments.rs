@@ -146,6 +146,9 @@ async fn a_quorum_queue_is_durable_shared_and_named() {
     peer.expect_refusal(1, exclusive, 406, &text("exclusive-owner", "")).await;
     let auto_delete = quorum.clone().flag("durable").flag("auto-delete");
     peer.expect_refusal(1, auto_delete, 406, &text("auto-delete", "")).await;
+    let unnamed = declare("").flag("durable").arg("x-queue-type", "quorum");
+    let why = "PRECONDITION_FAILED - Cannot declare a server-named queue for type rabbit_quorum_queue";
+    peer.expect_refusal(1, unnamed, 406, why).await;
     peer.call(1, quorum.clone().flag("durable")).await;
     peer.call(1, delete(&q)).await;
 }

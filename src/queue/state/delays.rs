@@ -64,7 +64,7 @@ impl State {
     /// Takes an arrival in that is due after `delay_ms`.
     pub(super) fn delay(&mut self, message: Message, delay_ms: u64, now: Timestamp, effects: &mut Effects) {
         self.memory += memory_of(&message);
-        let home = if self.durable && message.is_persistent() { Home::Log } else { Home::Memory };
+        let home = self.home_of(&message);
         let due = now.plus_millis(delay_ms);
         let (level, seq) = self.delayed.push(message, due, home, now);
         if home == Home::Log {

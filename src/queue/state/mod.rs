@@ -140,6 +140,8 @@ pub struct State {
     limits: Limits,
     /// Persistent messages are logged.
     durable: bool,
+    /// All messages are (RabbitMQ: those of quorum queues).
+    keeps_all: bool,
     last_seq: u64,
     /// Bodies of messages up to this one count only while they are in memory: nobody has measured them since the start.
     uncounted: u64,
@@ -160,6 +162,17 @@ impl State {
     /// An empty queue with `limits`. In a durable queue persistent messages are logged.
     pub fn new(limits: Limits, durable: bool) -> Self {
         Self { limits, durable, ..Self::default() }
+    }
+
+    /// The same; if it `keeps_all`, messages that are not persistent are logged too.
+    #[must_use]
+    pub fn keeping_all(self, keeps_all: bool) -> Self {
+        Self { keeps_all, ..self }
+    }
+
+    /// Where an arrival is to be found later.
+    fn home_of(&self, message: &Message) -> Home {
+        if self.durable && (self.keeps_all || message.is_persistent()) { Home::Log } else { Home::Memory }
     }
 
     /// Other limits hold: for what comes from now on; see [`Self::drop_overflow`] for what is there.
@@ -208,7 +221,7 @@ impl State {
         if let Some(fingerprint) = fingerprint {
             self.present.enter(seq, fingerprint);
         }
-        let home = if self.durable && message.is_persistent() { Home::Log } else { Home::Memory };
+        let home = self.home_of(&message);
         if home == Home::Log {
             effects.placed = Some((level, seq, expires));
         }
