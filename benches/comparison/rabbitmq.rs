@@ -24,6 +24,8 @@ pub(crate) struct RabbitMq {
     pub(crate) address: SocketAddr,
     pub(crate) pid: u32,
     child: Child,
+    /// Where its port mapper listens, which leaves the family and must be ended by itself.
+    mapper: u16,
     _directory: TempDir,
 }
 
@@ -57,17 +59,22 @@ impl RabbitMq {
             return Err(error);
         }
         let pid = machine_of(child.id())?;
-        Ok(Some(Self { address, pid, child, _directory: directory }))
+        Ok(Some(Self { address, pid, child, mapper, _directory: directory }))
     }
 }
 
 impl Drop for RabbitMq {
     fn drop(&mut self) {
         end(&mut self.child);
+        let _ = Command::new("epmd")
+            .args(["-port", &self.mapper.to_string(), "-kill"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
     }
 }
 
-/// Ends the whole family: the script, its machine, and the port mapper that this one started.
+/// Ends the whole family: the script and its machine.
 fn end(child: &mut Child) {
     for pid in descendants(child.id()) {
         let _ = Command::new("kill").arg(pid.to_string()).status();
