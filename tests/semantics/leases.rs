@@ -19,6 +19,13 @@ async fn expect_cancelled(peer: &mut Peer, tag: &str) {
     peer.same("consumer-tag", &cancel.text("consumer-tag").as_str(), &tag);
 }
 
+/// Consumes, and gets a message that it does not settle.
+async fn hold(peer: &mut Peer, consume: Method, q: &str, body: &str) {
+    peer.call(1, consume).await;
+    peer.publish(1, publish("", q, body)).await;
+    peer.expect_delivery(1, body).await;
+}
+
 async fn redelivered(peer: &mut Peer, q: &str, body: &str) -> u64 {
     let got = peer.expect_get(1, q, body).await;
     peer.same("redelivered", &got.method.is("redelivered"), &true);
@@ -83,9 +90,7 @@ async fn a_client_that_understands_no_cancel_loses_its_channel() {
     peer.open(2).await;
     let q = unique("q");
     peer.call(1, declare(&q).arg(TIMEOUT, SHORT_MS)).await;
-    peer.call(1, consume(&q, "slow")).await;
-    peer.publish(1, publish("", &q, "a")).await;
-    peer.expect_delivery(1, "a").await;
+    hold(&mut peer, consume(&q, "slow"), &q, "a").await;
     let text = format!(
         "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out. Timeout value used: {SHORT_MS} ms. \
          This timeout value can be configured, see consumers doc guide to learn more"
@@ -103,12 +108,8 @@ async fn the_consumer_s_own_time_counts_and_zero_is_without_end() {
     let q = unique("q");
     peer.call(1, declare(&q).arg(TIMEOUT, SHORT_MS)).await;
     peer.call(1, qos(1)).await;
-    peer.call(1, consume(&q, "patient").arg(TIMEOUT, 0)).await;
-    peer.publish(1, publish("", &q, "a")).await;
-    peer.expect_delivery(1, "a").await;
-    peer.call(1, consume(&q, "hasty")).await;
-    peer.publish(1, publish("", &q, "b")).await;
-    peer.expect_delivery(1, "b").await;
+    hold(&mut peer, consume(&q, "patient").arg(TIMEOUT, 0), &q, "a").await;
+    hold(&mut peer, consume(&q, "hasty"), &q, "b").await;
     expect_cancelled(&mut peer, "hasty").await;
     // The first still has the earlier one.
     peer.eventually_counts(1, &q, 1, 1).await;
@@ -123,9 +124,7 @@ async fn a_policy_holds_for_deliveries_that_are_held_already() {
     let mut peer = broker.channel().await;
     let q = unique("q");
     peer.call(1, declare(&q)).await;
-    peer.call(1, consume(&q, "slow")).await;
-    peer.publish(1, publish("", &q, "a")).await;
-    peer.expect_delivery(1, "a").await;
+    hold(&mut peer, consume(&q, "slow"), &q, "a").await;
     let mut definition = FieldTable::new();
     definition.insert("consumer-timeout", SHORT_MS);
     let (pattern, apply_to) = (format!("^{q}$"), "queues".to_owned());
@@ -143,9 +142,7 @@ async fn the_server_s_time_holds_where_nothing_else_is_said_and_can_be_changed()
     let mut peer = broker.channel().await;
     let q = unique("q");
     peer.call(1, declare(&q)).await;
-    peer.call(1, consume(&q, "slow")).await;
-    peer.publish(1, publish("", &q, "a")).await;
-    peer.expect_delivery(1, "a").await;
+    hold(&mut peer, consume(&q, "slow"), &q, "a").await;
     expect_cancelled(&mut peer, "slow").await;
     peer.eventually_counts(1, &q, 1, 0).await;
     let queue = || broker.app().unwrap().broker().vhost("/").unwrap().queue(&q).unwrap();
@@ -176,9 +173,7 @@ async fn what_a_cancelled_consumer_holds_runs_out_as_well() {
     let mut peer = broker.channel().await;
     let q = unique("q");
     peer.call(1, declare(&q).arg(TIMEOUT, SHORT_MS)).await;
-    peer.call(1, consume(&q, "gone")).await;
-    peer.publish(1, publish("", &q, "a")).await;
-    peer.expect_delivery(1, "a").await;
+    hold(&mut peer, consume(&q, "gone"), &q, "a").await;
     peer.call(1, cancel("gone")).await;
     peer.eventually_counts(1, &q, 1, 0).await;
     redelivered(&mut peer, &q, "a").await;
@@ -228,9 +223,7 @@ async fn an_auto_delete_queue_goes_with_its_last_consumer_also_when_that_is_take
     let mut peer = broker.channel().await;
     let q = unique("q");
     peer.call(1, declare(&q).flag("auto-delete").arg(TIMEOUT, SHORT_MS)).await;
-    peer.call(1, consume(&q, "slow")).await;
-    peer.publish(1, publish("", &q, "a")).await;
-    peer.expect_delivery(1, "a").await;
+    hold(&mut peer, consume(&q, "slow"), &q, "a").await;
     expect_cancelled(&mut peer, "slow").await;
     let vhost = broker.app().unwrap().broker().vhost("/").unwrap();
     let is_gone = async {
