@@ -284,7 +284,12 @@ impl Session {
 
     /// Removes a consumer; its leases stay with its channel. An auto-delete queue may go with it.
     pub fn cancel(&self, queue: &Arc<Queue>, consumer: ConsumerId, now: Timestamp) {
-        let was_last = queue.cancel(consumer, now);
+        self.leave(queue, &[consumer], &[], now);
+    }
+
+    /// Channels end: removes consumers and gives back what they hold, as one step. An auto-delete queue may go then.
+    pub fn leave(&self, queue: &Arc<Queue>, consumers: &[ConsumerId], leases: &[LeaseRef], now: Timestamp) {
+        let was_last = queue.leave(consumers, leases, now);
         if was_last && queue.options.auto_delete {
             self.vhost.delete_queue_if_unused(queue, now);
         }

@@ -8,7 +8,7 @@ use super::deliveries::Deliveries;
 use super::tap::Tap;
 use crate::clock::Clock;
 use crate::outbound::{Offered, Resume};
-use crate::queue::{ConsumerId, Delivery, Outlet, Queue, Settlement};
+use crate::queue::{ConsumerId, Delivery, Outlet, Queue};
 
 /// One subscription of a channel to a queue.
 pub(super) struct Consumer {
@@ -86,10 +86,9 @@ impl Outlet for Consumer {
             consumer = %self.tag,
             queue = %queue.name,
             limit_ms,
-            "a delivery was not settled in time: its consumer is cancelled and what it holds goes back"
+            "a delivery was not settled in time: its consumer is cancelled and what it held goes back"
         );
-        let leases = self.deliveries.consumer_expired(self, &queue, id, limit_ms);
-        queue.settle(&leases, Settlement::Requeue, self.clock.now());
+        self.deliveries.consumer_expired(self, &queue, id, limit_ms);
         for waiter in self.deliveries.take_resumable() {
             waiter.resume();
         }

@@ -229,15 +229,9 @@ impl Deliveries {
     }
 
     /// A delivery was held for longer than `limit_ms`: the consumer has ended, and the client is told, by the end of
-    /// the channel if it understands nothing less (RabbitMQ). Returns all that the consumer holds, to be given back;
-    /// the client may still settle it, to no effect.
-    pub(super) fn consumer_expired(
-        &self,
-        consumer: &Consumer,
-        queue: &Queue,
-        id: ConsumerId,
-        limit_ms: u64,
-    ) -> Vec<LeaseRef> {
+    /// the channel if it understands nothing less (RabbitMQ). All that the consumer held is back in its queue; the
+    /// client may still settle it, to no effect.
+    pub(super) fn consumer_expired(&self, consumer: &Consumer, queue: &Queue, id: ConsumerId, limit_ms: u64) {
         let mut inner = self.inner.lock();
         if self.notify_cancel {
             self.end_consumer(&mut inner, consumer);
@@ -245,7 +239,7 @@ impl Deliveries {
             inner.overdue_ms = Some(limit_ms);
             self.overdue.notify_one();
         }
-        inner.unacked.end_leases(queue.id, Holder::Consumer(id))
+        inner.unacked.end_leases(queue.id, Holder::Consumer(id));
     }
 
     /// How long a delivery was allowed to be held, if one was held for longer and the channel is to be closed for it.

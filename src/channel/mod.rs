@@ -16,6 +16,7 @@ mod consumer;
 mod content;
 mod counted;
 mod deliveries;
+mod departure;
 mod entities;
 mod held;
 mod publish;
@@ -30,7 +31,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use lepus_protocol::method::{access, basic, channel, confirm};
-use lepus_protocol::{ChannelId, ContentHeader, DeliveryTag, Method, ReplyCode};
+use lepus_protocol::{ChannelId, ContentHeader, Method, ReplyCode};
 use tokio::sync::Notify;
 use tracing::{Span, info_span};
 
@@ -42,8 +43,8 @@ use crate::exception::{ChannelException, ConnectionException, Exception};
 use crate::metrics::{MessageTally, SizeTally};
 use crate::name::Name;
 use crate::outbound::Outbound;
-use crate::queue::Settlement;
 
+pub use departure::Departure;
 pub use held::Holdings;
 
 use confirms::{Confirms, Outcome};
@@ -302,30 +303,6 @@ impl Channel {
             Some(position) => journal.when_durable(position, Arc::<Confirms>::clone(confirms)),
             None => confirms.release(journal.watermark()),
         }
-    }
-
-    /// Takes no more deliveries: consumers are cancelled. What they hold is still theirs.
-    pub fn stop(&mut self, now: Timestamp) {
-        self.finish_run(now);
-        for consumer in self.deliveries.close() {
-            if let Some((queue, id)) = consumer.subscription() {
-                self.context.session.cancel(&queue, id, now);
-            }
-        }
-    }
-
-    /// Ends the channel: consumers are cancelled, unsettled deliveries go back to their queues.
-    pub fn close(mut self, now: Timestamp) {
-        self.stop(now);
-        self.fold_tally(now);
-        self.context.entry.leave_channel(self.id);
-        let mut unacked = self.deliveries.take_through(DeliveryTag::ALL).unwrap_or_default();
-        match std::mem::take(&mut self.mode) {
-            Mode::Tx(tx) => unacked.extend(tx.into_unacked()),
-            Mode::Confirm(confirms) => confirms.close(),
-            Mode::Plain => {}
-        }
-        self.settle_all(unacked, Settlement::Fail, now);
     }
 
     fn reply<'m>(&self, method: impl Into<Method<'m>>) {

@@ -102,17 +102,14 @@ impl UnackedDeliveries {
         self.live = self.slots.len();
     }
 
-    /// Ends the leases of one holder, which run out. Returns them.
-    pub(super) fn end_leases(&mut self, queue: EntityId, holder: Holder) -> Vec<LeaseRef> {
-        let mut ended = Vec::new();
+    /// The leases of one holder have run out.
+    pub(super) fn end_leases(&mut self, queue: EntityId, holder: Holder) {
         for delivery in self.slots.iter_mut().filter_map(|(_, slot)| slot.as_mut()) {
             if delivery.queue.id == queue && delivery.lease.holder == holder && !delivery.is_over {
                 self.consumed -= delivery.is_consumed();
                 delivery.is_over = true;
-                ended.push(delivery.lease);
             }
         }
-        ended
     }
 
     /// Number of unsettled deliveries that consumers hold.

@@ -30,7 +30,7 @@ use tracing::{Instrument, info_span};
 
 use crate::broker::connections::ConnectionFacts;
 use crate::broker::{Broker, Session};
-use crate::channel::{Channel, Context, Holdings};
+use crate::channel::{Channel, Context, Departure, Holdings};
 use crate::clock::Timestamp;
 use crate::config::{ConnectionLimits, Identity};
 use crate::exception::ConnectionException;
@@ -228,19 +228,15 @@ impl Connection {
     /// Closes all channels and gives up what belongs to the connection. Doing it twice changes nothing.
     fn tear_down(&mut self) {
         let now = self.now();
-        // All consumers go before anything is given back: what one channel held must not go to another that ends too.
         let mut channels: Vec<_> = self.channels.drain().collect();
         channels.sort_unstable_by_key(|(id, _)| *id);
-        for (_, slot) in &mut channels {
-            if let Slot::Open(channel) = slot {
-                channel.stop(now);
-            }
-        }
+        let mut departure = Departure::default();
         for (_, slot) in channels {
             if let Slot::Open(channel) = slot {
-                channel.close(now);
+                channel.leave(&mut departure, now);
             }
         }
+        departure.complete(&self.context.session, now);
         self.context.session.end(now);
         self.settings.broker.connections.leave(self.context.entry.id);
     }

@@ -1,10 +1,11 @@
 //! Delivery leases: messages that a consumer holds and has not settled.
 
 use ahash::RandomState;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::consumers::ConsumerId;
 use super::lane::Lane;
+use super::operation::LeaseRef;
 use super::ready::{Entry, Home, Seq};
 use crate::clock::Timestamp;
 use crate::message::Message;
@@ -133,6 +134,20 @@ impl Leases {
     /// Whether somebody holds the message of this place.
     pub fn holds(&self, seq: Seq) -> bool {
         self.by_seq.contains_key(&seq)
+    }
+
+    /// What these consumers hold, by place: all leases are looked at once.
+    pub fn held_by(&self, consumers: impl Iterator<Item = ConsumerId>) -> Vec<LeaseRef> {
+        let consumers: BTreeSet<_> = consumers.collect();
+        let is_theirs = |lease: &&Lease| match lease.holder {
+            Holder::Consumer(id) => consumers.contains(&id),
+            Holder::Get(_) | Holder::Post => false,
+        };
+        let theirs = self.by_seq.values().filter(is_theirs);
+        let mut theirs: Vec<_> =
+            theirs.map(|lease| LeaseRef { seq: lease.seq, holder: lease.holder }).collect();
+        theirs.sort_unstable_by_key(|lease| lease.seq);
+        theirs
     }
 
     /// Number of leases.

@@ -22,6 +22,7 @@ mod post;
 pub mod ready;
 pub mod retry;
 pub mod settings;
+mod settle;
 pub mod state;
 mod tenure;
 
@@ -186,31 +187,6 @@ impl Queue {
         queue
     }
 
-    /// Ends leases of this queue, all in one way, and delivers what can be delivered.
-    pub fn settle(self: &Arc<Self>, leases: &[LeaseRef], how: Settlement, now: Timestamp) {
-        self.change(now, |inner, after| {
-            inner.last_active = now;
-            inner.tally.ack += if how == Settlement::Ack { leases.len() as u64 } else { 0 };
-            for lease in leases {
-                // A lease that has run out is settled in vain, whoever holds the message by now.
-                let Some(since) = inner.state.leases().held_since(lease.seq, lease.holder) else { continue };
-                let command = match how {
-                    Settlement::Ack => Command::Settle(lease.seq),
-                    Settlement::Discard => Command::Discard(lease.seq),
-                    Settlement::Requeue => Command::Return(lease.seq, Cause::Returned),
-                    Settlement::PutBack => Command::Return(lease.seq, Cause::Seen),
-                    Settlement::Fail => Command::Return(lease.seq, Cause::Failed),
-                };
-                inner.state.apply(command, now, &mut after.effects);
-                if how != Settlement::PutBack {
-                    inner.held.get_or_insert_default().count(now.millis_since(since).saturating_mul(1000));
-                }
-                inner.consumers.release(lease.holder, lease.seq, since);
-            }
-            self.dispatch(inner, after, now);
-        });
-    }
-
     /// Adds a consumer. It gets nothing before [`Self::resume`], so that basic.consume can be answered first.
     ///
     /// # Errors
@@ -235,16 +211,6 @@ impl Queue {
             inner.consumers.resume(consumer);
             self.dispatch(inner, after, now);
         });
-    }
-
-    /// Removes a consumer; its leases stay with its channel. Returns whether it was the last one.
-    pub fn cancel(self: &Arc<Self>, consumer: ConsumerId, now: Timestamp) -> bool {
-        self.change(now, |inner, after| {
-            let removed = inner.consumers.remove(consumer);
-            inner.last_used = now;
-            self.dispatch(inner, after, now);
-            removed && inner.consumers.is_empty()
-        })
     }
 
     /// Fetches one message (§1.8.3.10); leased to the channel unless `no_ack`.
@@ -317,9 +283,10 @@ impl Queue {
                 return Ticked::default();
             }
             inner.armed = None;
+            // What comes back is before what it was before, also of those that expire now.
+            let lost_consumers = inner.end_overdue_leases(after, now);
             inner.state.expire_until(now, &mut after.effects);
             inner.state.try_letters_again(now, &mut after.effects);
-            let lost_consumers = inner.end_overdue_leases(after, now);
             self.dispatch(inner, after, now);
             let is_over = self.lease_deadline(inner).is_some_and(|deadline| deadline <= now);
             Ticked { is_over, lost_consumers }
@@ -424,7 +391,8 @@ impl Queue {
             self.host.died(self, after.effects.dead, now);
         }
         for absent in after.effects.absent {
-            let message = self.host.fetch(self, absent.level, absent.seq, absent.home);
+            let fetched = || self.host.fetch(self, absent.level, absent.seq, absent.home);
+            let message = absent.message.clone().or_else(fetched);
             self.change(now, |inner, after| match message {
                 Some(message) => inner.state.retry(&absent, &message, now, &mut after.effects),
                 None => inner.state.put_back_absent(&absent),

@@ -38,8 +38,8 @@ pub trait Outlet: Send + Sync {
     /// The queue is gone and the consumer with it (RabbitMQ: consumer cancel notification). Called without a lock.
     fn cancelled(&self);
 
-    /// A delivery was held for longer than `limit_ms`: the queue has taken the consumer out, and all it holds is to be
-    /// given back. Called without a lock.
+    /// A delivery was held for longer than `limit_ms`: the queue has taken the consumer out, and taken back all that it
+    /// held. Called without a lock.
     fn expired(&self, limit_ms: u64);
 }
 

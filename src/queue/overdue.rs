@@ -11,7 +11,7 @@ use super::consumers::{ConsumerId, Consumers};
 use super::outlet::Outlet;
 use super::retry::Cause;
 use super::tenure::Tenure;
-use super::{Aftermath, Command, Inner, Seq};
+use super::{Aftermath, Command, Inner, Seq, Settlement};
 use crate::clock::Timestamp;
 
 /// What a consumer holds, as far as time goes.
@@ -44,6 +44,7 @@ pub(super) struct LeaseTimes {
 
 /// A consumer whose oldest lease has run out.
 pub(super) struct OverdueConsumer {
+    pub(super) id: ConsumerId,
     pub(super) outlet: Arc<dyn Outlet>,
     /// How long it had, in milliseconds.
     pub(super) limit_ms: u64,
@@ -182,8 +183,7 @@ impl Consumers {
         tenant.map_or(self.times.limit_ms, |tenant| tenant.limit_ms(&self.times))
     }
 
-    /// Takes out the consumers whose oldest lease has run out: they get nothing any more. Their leases are theirs until
-    /// they are given back.
+    /// Takes out the consumers whose oldest lease has run out: they get nothing any more. Their leases are to be ended.
     pub(super) fn take_overdue(&mut self, now: Timestamp) -> Overdue {
         let mut overdue = Overdue { fetched: self.times.take_overdue_fetched(now), ..Overdue::default() };
         while let Some(&(at, id)) = self.times.watched.first()
@@ -205,7 +205,7 @@ impl Consumers {
             (None, None) => return None,
         };
         let overdue = tenant.overdue_ms(now, times);
-        let overdue = overdue.map(|limit_ms| OverdueConsumer { outlet: Arc::clone(outlet), limit_ms });
+        let overdue = overdue.map(|limit_ms| OverdueConsumer { id, outlet: Arc::clone(outlet), limit_ms });
         tenant.watched = None;
         if overdue.is_none() {
             tenant.watch(id, times);
@@ -219,8 +219,8 @@ impl Consumers {
 }
 
 impl Inner {
-    /// Takes back what was fetched and held for too long; consumers give back what they hold once they are told.
-    /// Returns whether none is left.
+    /// Takes back what was fetched and held for too long, and all that consumers hold whose oldest lease has run out:
+    /// before anybody else is served. Returns whether no consumer is left.
     pub(super) fn end_overdue_leases(&mut self, after: &mut Aftermath, now: Timestamp) -> bool {
         let overdue = self.consumers.take_overdue(now);
         for seq in overdue.fetched {
@@ -229,6 +229,8 @@ impl Inner {
         if overdue.consumers.is_empty() {
             return false;
         }
+        let held = self.state.leases().held_by(overdue.consumers.iter().map(|consumer| consumer.id));
+        self.end_leases(&held, Settlement::Requeue, now, &mut after.effects);
         self.last_used = now;
         after.overdue = overdue.consumers;
         self.consumers.is_empty()

@@ -41,4 +41,5 @@ mod publish;
 mod queues;
 mod reply_to;
 mod retries;
+mod single_active;
 mod tx;

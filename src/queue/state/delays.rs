@@ -36,8 +36,8 @@ pub struct Moved {
     pub message: Message,
 }
 
-/// A message that came back to be tried later and is not in memory.
-#[derive(Clone, Copy, Debug)]
+/// A message that came back to be tried later and is not in memory; or that came back behind one, whose turn is first.
+#[derive(Clone, Debug)]
 pub struct Absent {
     /// Its lane.
     pub level: Lane,
@@ -49,6 +49,8 @@ pub struct Absent {
     pub due: Timestamp,
     /// What it has gone through.
     pub retried: Retried,
+    /// The message, if it is in memory.
+    pub message: Option<Message>,
     /// Octets of its body.
     body_len: u32,
 }
@@ -135,10 +137,12 @@ impl State {
 
     fn retry_later(&mut self, lease: Lease, due: Timestamp, now: Timestamp, effects: &mut Effects) {
         let Lease { seq, level, home, deliveries, expires, body_len, .. } = lease;
-        let absent = Absent { level, seq, home, due, retried: Retried { deliveries, expires }, body_len };
-        match lease.message {
-            Some(message) => self.retry(&absent, &message, now, effects),
-            None => effects.absent.push(absent),
+        let retried = Retried { deliveries, expires };
+        let absent = Absent { level, seq, home, due, retried, message: lease.message, body_len };
+        match &absent.message {
+            // What comes back together is tried again in that order, though some must be read for it.
+            Some(message) if effects.absent.is_empty() => self.retry(&absent, message, now, effects),
+            Some(_) | None => effects.absent.push(absent),
         }
     }
 

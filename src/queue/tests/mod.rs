@@ -136,6 +136,55 @@ struct Seen {
     counts: (usize, usize, usize, usize, u64),
 }
 
+/// What is behind a message on disk and expires in this very millisecond is given out or not, as it happens. So where
+/// messages leave the memory they live for odd times, and everything else takes even ones.
+fn odd(ms: u64) -> u64 {
+    ms | 1
+}
+
+fn even(ms: u64) -> u64 {
+    ms & !1
+}
+
+impl Rules {
+    fn apart(self) -> Self {
+        if !self.pages {
+            return self;
+        }
+        let Self { ttl_ms, lease_ms, retry, .. } = self;
+        let retry = retry.map(|Backoff { on, min_ms, max_ms, multiplier }| Backoff {
+            on,
+            min_ms: 2 * min_ms,
+            max_ms: max_ms.map(|max| 2 * max),
+            multiplier,
+        });
+        Self { ttl_ms: ttl_ms.map(odd), lease_ms: lease_ms.map(even), retry, ..self }
+    }
+}
+
+impl Step {
+    fn apart(self) -> Self {
+        match self {
+            Self::Publish(publish) => {
+                let (ttl_ms, delay_ms) = (publish.ttl_ms.map(odd), publish.delay_ms.map(|ms| 2 * ms));
+                Self::Publish(Publish { ttl_ms, delay_ms, ..publish })
+            }
+            Self::Consume(consume) => {
+                Self::Consume(Consume { lease_ms: consume.lease_ms.map(even), ..consume })
+            }
+            Self::Pass { ms } => Self::Pass { ms: 2 * ms },
+            step @ (Self::Get { .. }
+            | Self::Settle { .. }
+            | Self::Cancel { .. }
+            | Self::Lose { .. }
+            | Self::Block { .. }
+            | Self::Unblock { .. }
+            | Self::Purge
+            | Self::Evict) => step,
+        }
+    }
+}
+
 impl Publish {
     fn body(&self) -> String {
         format!("{:04}{}", self.number, "x".repeat(self.size))
@@ -161,11 +210,9 @@ fn rules() -> impl Strategy<Value = Rules> {
             let (ttl_ms, length_max, bytes_max, overflow, delivery_limit) = limits;
             let (quorum, priority_max, single_active, deduplicates, pages) = switches;
             let quorum = quorum && priority_max.is_none();
-            // Of messages that are tried again at the same moment those that have to be read for it come last.
-            let lease_ms = lease_ms.filter(|_| !(pages && retry.is_some()));
             let rules =
                 Rules { quorum, priority_max, ttl_ms, length_max, bytes_max, overflow, ..Rules::default() };
-            Rules { delivery_limit, retry, single_active, deduplicates, lease_ms, pages, ..rules }
+            Rules { delivery_limit, retry, single_active, deduplicates, lease_ms, pages, ..rules }.apart()
         },
     )
 }
@@ -203,6 +250,7 @@ fn step() -> impl Strategy<Value = Step> {
 fn resolved(step: Step, number: u32, rules: &Rules, model: &Model) -> Option<Step> {
     let one_of = |list: Vec<usize>, which: usize| list.get(which.checked_rem(list.len())?).copied();
     let consumer = |which| one_of(model.consuming(), which);
+    let step = if rules.pages { step.apart() } else { step };
     Some(match step {
         Step::Publish(publish) => {
             // One that expires on disk is there until it has been read: its like may be due in that very moment.

@@ -93,8 +93,10 @@ impl Model {
             }
             Step::Cancel { consumer } => self.cancel(*consumer),
             Step::Lose { consumer } => {
-                self.cancel(*consumer);
-                self.give_all_back(*consumer, End::Reject);
+                self.consumers[*consumer].gone = true;
+                let held = self.take_all_of(*consumer);
+                held.into_iter().for_each(|lease| self.settle(lease, End::Reject));
+                self.deliver();
             }
             Step::Block { consumer } => self.consumers[*consumer].blocked = true,
             Step::Unblock { consumer } => {
@@ -358,15 +360,11 @@ impl Model {
         self.deliver();
     }
 
-    /// All that a consumer holds comes back.
-    fn give_all_back(&mut self, consumer: usize, end: End) {
-        let (its, others) = self.unsettled.iter().partition(|(_, by)| *by == Some(consumer));
+    /// All that a consumer has not settled, which it will not any more.
+    fn take_all_of(&mut self, consumer: usize) -> Vec<usize> {
+        let (its, others): (Vec<_>, _) = self.unsettled.iter().partition(|(_, by)| *by == Some(consumer));
         self.unsettled = others;
-        let its: Vec<(usize, Option<usize>)> = its;
-        for (lease, _) in its {
-            self.settle(lease, end);
-            self.deliver();
-        }
+        its.into_iter().map(|(lease, _)| lease).collect()
     }
 
     fn purge(&mut self) {
@@ -378,7 +376,6 @@ impl Model {
     /// Time has come: for messages, and for those who hold some for too long.
     fn tick(&mut self) {
         let now = self.now;
-        self.expire(|expires| expires <= now);
         let mut fetched = Vec::new();
         let mut expired = Vec::new();
         for message in &self.messages {
@@ -396,11 +393,23 @@ impl Model {
         expired.sort_unstable();
         expired.dedup();
         expired.iter().for_each(|consumer| self.consumers[*consumer].gone = true);
+        // In the order of the queue.
+        let mut held: Vec<_> = self
+            .messages
+            .iter()
+            .filter_map(|message| match message.at {
+                Where::Held { lease, by: Some(by), .. } if expired.contains(&by) => {
+                    Some((message.place, lease))
+                }
+                Where::Held { .. } | Where::Ready | Where::Waiting { .. } => None,
+            })
+            .collect();
+        held.sort_unstable();
+        held.into_iter().for_each(|(_, lease)| self.settle(lease, End::Nack));
+        expired.iter().for_each(|consumer| drop(self.take_all_of(*consumer)));
+        self.seen.expired.extend(expired);
+        self.expire(|expires| expires <= now);
         self.deliver();
-        for consumer in expired {
-            self.seen.expired.push(consumer);
-            self.give_all_back(consumer, End::Nack);
-        }
     }
 }
 

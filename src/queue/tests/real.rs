@@ -211,9 +211,9 @@ impl Real {
             Step::Consume(asks) => self.consume(asks),
             Step::Cancel { consumer } => self.cancel(*consumer),
             Step::Lose { consumer } => {
-                self.cancel(*consumer);
+                let held = self.take_all_of(*consumer);
+                self.queue.leave(&[self.id(*consumer)], &held, self.now);
                 self.work_off();
-                self.give_all_back(*consumer, End::Reject);
             }
             Step::Block { consumer } => self.readers[*consumer].is_blocked.store(true, Ordering::Relaxed),
             Step::Unblock { consumer } => {
@@ -344,10 +344,10 @@ impl Real {
         self.work_off();
     }
 
-    fn give_all_back(&mut self, consumer: usize, end: End) {
-        let its = self.unsettled.iter().filter(|(_, by)| **by == Some(consumer));
-        let its: Vec<_> = its.map(|(lease, _)| *lease).collect();
-        its.into_iter().for_each(|lease| self.settle(lease, end));
+    /// All that a consumer has not settled, which it will not any more.
+    fn take_all_of(&mut self, consumer: usize) -> Vec<LeaseRef> {
+        let its = self.unsettled.extract_if(.., |_, by| *by == Some(consumer));
+        its.map(|(lease, _)| self.leases[lease]).collect()
     }
 
     /// Fires what is due, until nothing more comes of it.
@@ -367,7 +367,7 @@ impl Real {
             }
             for consumer in expired {
                 self.seen.expired.push(consumer);
-                self.give_all_back(consumer, End::Nack);
+                drop(self.take_all_of(consumer));
             }
         }
     }
