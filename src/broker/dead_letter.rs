@@ -2,7 +2,8 @@
 //! headers `x-death`, `x-first-death-*` and `x-last-death-*`.
 //!
 //! A queue reports what it dropped once its lock is released, from whatever thread that was; giving the message to the
-//! next queue may drop more. So each thread works off a list instead of going deeper with each hop.
+//! next queue may drop more. So each thread works off a list instead of going deeper with each hop. What one queue
+//! dropped is carried in the order in which it was, whichever threads do: each waits for its [`Turn`].
 //!
 //! A queue that is to lose nothing (RabbitMQ: `x-dead-letter-strategy` at-least-once) keeps what has died until each
 //! queue that its letter goes to has it, and is told then ([`carry_kept`]).
@@ -25,7 +26,7 @@ use crate::id::EntityId;
 use crate::message::{Envelope, Message};
 use crate::name::Name;
 use crate::queue::arguments::DeadLetterTarget;
-use crate::queue::{Dead, DropReason, Dropped, Queue, Remains};
+use crate::queue::{Dead, DropReason, Dropped, Queue, Remains, Turn};
 
 /// Deaths that a message remembers; one for each queue and reason. Who has died as often in different ways goes no
 /// further, unless a consumer rejects it: that a cycle is one is known only from what is remembered.
@@ -53,16 +54,24 @@ struct Carrying {
 
 /// One thing to do.
 enum Errand {
-    /// A message is to be carried.
-    Carry(Letter),
-    /// The letters before this one are carried: the log may hear that what they were is gone.
-    Gone(Arc<Vhost>, Record),
+    /// Messages are to be carried that have left their queue.
+    Dropped(Bundle),
     /// Messages are to be carried that their queue keeps until then.
     Kept(Kept),
 }
 
+/// What a queue dropped at a time.
+struct Bundle {
+    vhost: Arc<Vhost>,
+    letters: Vec<Letter>,
+    /// What the log may hear once these are carried.
+    gone: Option<Record>,
+    turn: Option<Turn>,
+}
+
 /// Dead messages that their queue keeps.
 struct Kept {
+    turn: Option<Turn>,
     vhost: Arc<Vhost>,
     queue: Arc<Queue>,
     dead: Vec<Dead>,
@@ -84,21 +93,26 @@ pub(super) fn carry(
     vhost: &Arc<Vhost>,
     queue: &Queue,
     dropped: Vec<Dropped>,
-    gone: Option<Record>,
+    (gone, turn): (Option<Record>, Option<Turn>),
     now: Timestamp,
 ) {
     let (all, waited) = (dropped.len(), waited(queue, dropped.iter().map(|one| (one.reason, &one.message))));
     // Read first: reading takes time, and this thread's list is borrowed below.
-    let mut errands = letters(vhost, queue, dropped, now);
-    errands.extend(gone.map(|record| Errand::Gone(Arc::clone(vhost), record)));
-    work_off(errands, all, waited);
+    let letters = letters(vhost, queue, dropped, now);
+    work_off(Errand::Dropped(Bundle { vhost: Arc::clone(vhost), letters, gone, turn }), all, waited);
 }
 
 /// Carries the letters of what `queue` keeps until then, and tells it which have arrived.
-pub(super) fn carry_kept(vhost: &Arc<Vhost>, queue: &Arc<Queue>, dead: Vec<Dead>, now: Timestamp) {
+pub(super) fn carry_kept(
+    vhost: &Arc<Vhost>,
+    queue: &Arc<Queue>,
+    dead: Vec<Dead>,
+    turn: Option<Turn>,
+    now: Timestamp,
+) {
     let (all, waited) = (dead.len(), waited(queue, dead.iter().map(|one| (one.reason, &one.message))));
-    let kept = Kept { vhost: Arc::clone(vhost), queue: Arc::clone(queue), dead, now };
-    work_off(vec![Errand::Kept(kept)], all, waited);
+    let kept = Kept { turn, vhost: Arc::clone(vhost), queue: Arc::clone(queue), dead, now };
+    work_off(Errand::Kept(kept), all, waited);
 }
 
 /// How many of them have expired and were there for a while: they are no letters that were carried just now, though a
@@ -112,31 +126,28 @@ fn waited<'d>(queue: &Queue, dropped: impl Iterator<Item = (DropReason, &'d Rema
     dropped.filter(|(reason, message)| *reason == DropReason::Expired && has_waited(message)).count()
 }
 
-/// Adds errands to this thread's list; who has begun it works it off. `all` messages were dropped, of which `waited`
+/// Adds an errand to this thread's list; who has begun it works it off. `all` messages were dropped, of which `waited`
 /// do not follow from what is carried.
-fn work_off(errands: Vec<Errand>, all: usize, waited: usize) {
-    let is_carrying = CARRYING.with_borrow_mut(|carrying| match carrying {
-        Some(carrying) => {
-            carrying.errands.extend(errands);
-            carrying.budget += LETTERS_PER_MESSAGE_MAX * waited;
-            true
-        }
-        None => {
+fn work_off(errand: Errand, all: usize, waited: usize) {
+    let is_carrying = CARRYING.with_borrow_mut(|carrying| {
+        let is_carrying = carrying.is_some();
+        let carrying = carrying.get_or_insert_with(|| {
             let budget = LETTERS_MIN + LETTERS_PER_MESSAGE_MAX * all;
-            *carrying = Some(Carrying { errands: errands.into(), budget });
-            false
+            Carrying { errands: VecDeque::new(), budget }
+        });
+        carrying.errands.push_back(errand);
+        if is_carrying {
+            carrying.budget += LETTERS_PER_MESSAGE_MAX * waited;
         }
+        is_carrying
     });
     if is_carrying {
         return;
     }
     let _done = Done;
-    let mut reached = Reached::default();
     while let Some(errand) = CARRYING.with_borrow_mut(|carrying| carrying.as_mut()?.errands.pop_front()) {
         match errand {
-            Errand::Carry(letter) if spend() => reached.add(letter.deliver(None).is_undefined),
-            Errand::Carry(_) => {}
-            Errand::Gone(vhost, record) => std::mem::take(&mut reached).settle(&vhost, record),
+            Errand::Dropped(bundle) => bundle.carry(),
             Errand::Kept(kept) => kept.carry(),
         }
     }
@@ -156,7 +167,7 @@ fn spend() -> bool {
 }
 
 /// The letters that follow from what `queue` dropped.
-fn letters(vhost: &Arc<Vhost>, queue: &Queue, dropped: Vec<Dropped>, now: Timestamp) -> Vec<Errand> {
+fn letters(vhost: &Arc<Vhost>, queue: &Queue, dropped: Vec<Dropped>, now: Timestamp) -> Vec<Letter> {
     let Some(target) = queue.dead_letter_target() else { return Vec::new() };
     let letter = |Dropped { message, reason }| {
         let message = match message {
@@ -164,16 +175,38 @@ fn letters(vhost: &Arc<Vhost>, queue: &Queue, dropped: Vec<Dropped>, now: Timest
             Remains::Stored(level, seq, home) => vhost.fetch(queue, level, seq, home)?,
         };
         let (from, target) = (queue.name.clone(), target.clone());
-        Some(Errand::Carry(Letter { vhost: Arc::clone(vhost), from, target, message, reason, now }))
+        Some(Letter { vhost: Arc::clone(vhost), from, target, message, reason, now })
     };
     dropped.into_iter().filter_map(letter).collect()
+}
+
+impl Bundle {
+    /// Carries the letters, then lets the log hear that what they were is gone; once every queue that they went to is
+    /// on disk.
+    fn carry(self) {
+        let Self { vhost, letters, gone, turn } = self;
+        if let Some(turn) = turn.as_ref().filter(|_| !letters.is_empty()) {
+            turn.wait();
+        }
+        let mut is_undefined = false;
+        for letter in letters {
+            is_undefined |= spend() && letter.deliver(None).is_undefined;
+        }
+        let Some(record) = gone else { return };
+        if is_undefined {
+            vhost.journal().record_held(record);
+        } else {
+            vhost.journal().record(record);
+        }
+    }
 }
 
 impl Kept {
     /// Carries the letters, and tells the queue what became of them. What it keeps may wait longer: nothing is lost
     /// when the budget is used up.
     fn carry(self) {
-        let Self { vhost, queue, dead, now } = self;
+        let Self { turn, vhost, queue, dead, now } = self;
+        turn.iter().for_each(Turn::wait);
         let (target, is_kept) = queue.dead_letter_strategy();
         let is_again = dead.iter().any(|dead| dead.is_again);
         let (mut arrived, mut undelivered) = (Vec::new(), Vec::new());
@@ -217,28 +250,6 @@ struct Delivery {
     is_undefined: bool,
     /// Every queue that it is for has it, and there is one.
     has_arrived: bool,
-}
-
-/// Where the letters went that were carried since the log last heard that something is gone.
-#[derive(Default)]
-struct Reached {
-    /// To a queue, and its definition is not on disk yet.
-    is_undefined: bool,
-}
-
-impl Reached {
-    fn add(&mut self, is_undefined: bool) {
-        self.is_undefined |= is_undefined;
-    }
-
-    /// Records that what was carried is gone.
-    fn settle(self, vhost: &Vhost, record: Record) {
-        if self.is_undefined {
-            vhost.journal().record_held(record);
-        } else {
-            vhost.journal().record(record);
-        }
-    }
 }
 
 /// Ends this thread's carrying, also when a panic does.
@@ -426,6 +437,7 @@ fn text<'t>(table: &'t FieldTable, key: &str) -> Option<&'t str> {
 #[cfg(test)]
 mod tests {
     use std::io;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use parking_lot::Mutex;
 
@@ -436,7 +448,7 @@ mod tests {
     use crate::broker::timers::Timers;
     use crate::clock::Clock;
     use crate::metadata::VhostDefinition;
-    use crate::queue::{QueueArguments, QueueOptions};
+    use crate::queue::{Got, QueueArguments, QueueOptions};
 
     /// What the log is told of queues and seqs, in order.
     #[derive(Debug, Default)]
@@ -495,6 +507,10 @@ mod tests {
     }
 
     fn publish(queue: &Arc<Queue>, now: Timestamp) {
+        publish_body(queue, "body", now);
+    }
+
+    fn publish_body(queue: &Arc<Queue>, body: &str, now: Timestamp) {
         let envelope = Envelope {
             exchange: b"",
             routing_key: queue.name.as_str().as_bytes(),
@@ -505,7 +521,7 @@ mod tests {
             dead_letter: false,
             delay_ms: None,
         };
-        give(&mut vec![Arc::clone(queue)], &Message::new(&envelope, b"body"), now);
+        give(&mut vec![Arc::clone(queue)], &Message::new(&envelope, body.as_bytes()), now);
     }
 
     /// A queue that keeps one message and sends the others on.
@@ -519,6 +535,10 @@ mod tests {
         arguments.insert(limit, 1);
         arguments.insert("x-dead-letter-exchange", "");
         arguments.insert("x-dead-letter-routing-key", next);
+        add_queue(vhost, name, arguments)
+    }
+
+    fn add_queue(vhost: &Vhost, name: &str, arguments: FieldTable) -> Arc<Queue> {
         let arguments = QueueArguments::parse(arguments).unwrap();
         let options = QueueOptions { durable: true, auto_delete: false, exclusive_to: None, arguments };
         vhost.add_queue(&mut vhost.topology(), Name::from(name), options, Timestamp::default())
@@ -546,6 +566,55 @@ mod tests {
             format!("{second} loses 1"),
         ];
         assert_eq!(*told.0.lock(), expected);
+    }
+
+    #[test]
+    fn letters_of_a_queue_keep_their_order_whoever_carries_them() {
+        const MESSAGES: usize = 2_000;
+        let vhost = vhost(&Arc::default());
+        let mut arguments = FieldTable::new();
+        for limit in ["x-max-length", "x-message-ttl"] {
+            arguments.insert(limit, 1);
+        }
+        arguments.insert("x-dead-letter-exchange", "");
+        arguments.insert("x-dead-letter-routing-key", "second");
+        let first = add_queue(&vhost, "first", arguments);
+        narrow(&vhost, "second", "last");
+        let last = add_queue(&vhost, "last", FieldTable::new());
+        let later = Timestamp::from_millis(10);
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            // One more makes the one before one too many; unless that has expired for somebody who looks for it later.
+            scope.spawn(|| {
+                (0..MESSAGES).for_each(|at| publish_body(&first, &at.to_string(), Timestamp::default()));
+                is_over.store(true, Ordering::Release);
+            });
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !is_over.load(Ordering::Acquire) {
+                        assert!(matches!(first.get(true, later), Got::Empty));
+                    }
+                });
+            }
+        });
+        assert!(matches!(first.get(true, later), Got::Empty));
+        for at in 0..MESSAGES - 1 {
+            let Got::Message(got) = last.get(true, later) else { panic!("message {at} is missing") };
+            assert_eq!(got.message.body(), at.to_string().as_bytes());
+        }
+        assert_eq!(last.counts().ready, 0, "the last one is in the second");
+    }
+
+    #[test]
+    fn queues_that_send_their_dead_in_a_circle_hold_up_nobody() {
+        let vhost = vhost(&Arc::default());
+        let circle = [("a", "b"), ("b", "c"), ("c", "a")].map(|(name, next)| narrow(&vhost, name, next));
+        std::thread::scope(|scope| {
+            for queue in &circle {
+                scope.spawn(|| (0..500).for_each(|_| publish(queue, Timestamp::default())));
+            }
+        });
+        assert_eq!(circle.map(|queue| queue.counts().ready), [1, 1, 1]);
     }
 
     /// Each of these letters lets all that has expired in the next queue go on.

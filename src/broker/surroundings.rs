@@ -10,7 +10,7 @@ use super::timers::Timers;
 use super::vhost::Vhost;
 use crate::clock::Timestamp;
 use crate::message::Message;
-use crate::queue::{Dead, Departures, Dropped, Home, Host, Lane, Moved, Moves, Placement, Queue, Seq};
+use crate::queue::{Dead, Departures, Dropped, Home, Host, Lane, Moved, Moves, Placement, Queue, Seq, Turn};
 
 /// What queues of this virtual host are given.
 pub(super) struct Surroundings {
@@ -44,7 +44,7 @@ impl Host for Surroundings {
                 let placement = Placement { queue: queue.id, level, seq, expires };
                 self.journal.record(Record::Publish(Placements::from_buf([placement]), message));
             }
-            self.left(queue, Vec::new(), left, Timestamp::default());
+            self.left(queue, Vec::new(), left, None, Timestamp::default());
         };
         let ((), _nobody_waits) = self.journal.atomically(move_all, |_| ());
     }
@@ -53,11 +53,20 @@ impl Host for Surroundings {
         self.vhost.upgrade()?.fetch(queue, level, seq, home)
     }
 
-    fn left(&self, queue: &Queue, dropped: Vec<Dropped>, gone: Departures, now: Timestamp) {
+    fn left(
+        &self,
+        queue: &Queue,
+        dropped: Vec<Dropped>,
+        gone: Departures,
+        turn: Option<Turn>,
+        now: Timestamp,
+    ) {
         let is_logged = self.journal.is_kept() && !gone.logged.is_empty();
         let record = is_logged.then(|| Record::Gone(queue.id, gone.logged.clone()));
         match self.vhost.upgrade() {
-            Some(vhost) if !dropped.is_empty() => dead_letter::carry(&vhost, queue, dropped, record, now),
+            Some(vhost) if !dropped.is_empty() => {
+                dead_letter::carry(&vhost, queue, dropped, (record, turn), now);
+            }
             _ => record.into_iter().for_each(|record| self.journal.record(record)),
         }
         // What was to be carried has been read by now.
@@ -66,9 +75,9 @@ impl Host for Surroundings {
         }
     }
 
-    fn died(&self, queue: &Arc<Queue>, dead: Vec<Dead>, now: Timestamp) {
+    fn died(&self, queue: &Arc<Queue>, dead: Vec<Dead>, turn: Option<Turn>, now: Timestamp) {
         if let Some(vhost) = self.vhost.upgrade() {
-            dead_letter::carry_kept(&vhost, queue, dead, now);
+            dead_letter::carry_kept(&vhost, queue, dead, turn, now);
         }
     }
 

@@ -160,7 +160,7 @@ mod tests {
     use crate::message::Message;
     use crate::name::Name;
     use crate::queue::{
-        Dead, Departures, Dropped, FetchId, Home, Host, Lane, Moves, QueueArguments, QueueOptions, Seq,
+        Dead, Departures, Dropped, FetchId, Home, Host, Lane, Moves, QueueArguments, QueueOptions, Seq, Turn,
     };
 
     struct Nobody;
@@ -169,9 +169,9 @@ mod tests {
         fn arm(&self, _: &Arc<Queue>, _: Timestamp) {}
         fn delivered(&self, _: &Queue, _: Lane, _: Seq) {}
         fn counted(&self, _: &Queue, _: Lane, _: Seq, _: u32) {}
-        fn left(&self, _: &Queue, _: Vec<Dropped>, _: Departures, _: Timestamp) {}
+        fn left(&self, _: &Queue, _: Vec<Dropped>, _: Departures, _: Option<Turn>, _: Timestamp) {}
         fn moved(&self, _: &Queue, _: Moves) {}
-        fn died(&self, _: &Arc<Queue>, _: Vec<Dead>, _: Timestamp) {}
+        fn died(&self, _: &Arc<Queue>, _: Vec<Dead>, _: Option<Turn>, _: Timestamp) {}
         fn fetch(&self, _: &Queue, _: Lane, _: Seq, _: Home) -> Option<Message> {
             None
         }

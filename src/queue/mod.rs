@@ -25,6 +25,7 @@ pub mod settings;
 mod settle;
 pub mod state;
 mod tenure;
+mod turn;
 
 use std::fmt;
 use std::sync::Arc;
@@ -52,12 +53,14 @@ pub use state::dead::Dead;
 pub use state::delays::{Moved, Moves, ReadAtStart};
 pub use state::residence::{Evictable, Evicted, Stored, Unstored, Whereabouts};
 pub use state::{Command, DropReason, Dropped, Remains};
+pub use turn::Turn;
 
 use age::Ages;
 use consumers::Consumers;
 use overdue::OverdueConsumer;
 use settings::Settings;
 use state::{Effects, State};
+use turn::Turns;
 
 /// How a queue was declared (§1.7.2.1).
 #[derive(Clone, Debug)]
@@ -84,6 +87,7 @@ pub struct Queue {
     pub definition: AwaitedDefinition,
     host: Arc<dyn Host>,
     inner: Mutex<Inner>,
+    turns: Arc<Turns>,
     is_paging_out: AtomicBool,
     /// How many wait for its next message to be read: see [`HeadNeed`].
     heads_needed: AtomicUsize,
@@ -140,6 +144,8 @@ impl fmt::Debug for Deleted {
 #[derive(Default)]
 struct Aftermath {
     effects: Effects,
+    /// When to carry what has died.
+    turn: Option<Turn>,
     wakes: Vec<Arc<dyn Outlet>>,
     overdue: Vec<OverdueConsumer>,
     arm: Option<Timestamp>,
@@ -179,6 +185,7 @@ impl Queue {
             definition: AwaitedDefinition::default(),
             host,
             inner: Mutex::new(inner),
+            turns: Arc::default(),
             is_paging_out: AtomicBool::new(false),
             heads_needed: AtomicUsize::new(0),
             is_deleted: AtomicBool::new(false),
@@ -353,6 +360,7 @@ impl Queue {
         let result = {
             let mut inner = self.inner.lock();
             let result = change(&mut inner, &mut after);
+            after.turn = self.turn(&inner, &after.effects);
             after.page_in = inner.wants_page(now);
             after.octets = inner.memory_delta();
             after.arm = self.rearm(&mut inner, now);
@@ -362,10 +370,13 @@ impl Queue {
         result
     }
 
-    fn follow_up(self: &Arc<Self>, after: Aftermath, now: Timestamp) {
-        for outlet in &after.wakes {
-            outlet.wake();
-        }
+    /// The turn in which to carry what has died, if that goes anywhere.
+    fn turn(&self, inner: &Inner, effects: &Effects) -> Option<Turn> {
+        let has_died = !effects.dropped.is_empty() || !effects.dead.is_empty();
+        (has_died && inner.settings.dead_letter.is_some()).then(|| self.turns.next())
+    }
+
+    fn follow_up(self: &Arc<Self>, mut after: Aftermath, now: Timestamp) {
         if after.octets != 0 {
             self.host.account(self, after.octets);
         }
@@ -385,10 +396,17 @@ impl Queue {
             self.host.counted(self, level, seq, deliveries);
         }
         if !after.effects.dropped.is_empty() || !after.effects.gone.is_empty() {
-            self.host.left(self, after.effects.dropped, after.effects.gone, now);
+            // A queue either drops its dead messages or keeps them.
+            let turn = after.turn.take_if(|_| !after.effects.dropped.is_empty());
+            self.host.left(self, after.effects.dropped, after.effects.gone, turn, now);
         }
         if !after.effects.dead.is_empty() {
-            self.host.died(self, after.effects.dead, now);
+            self.host.died(self, after.effects.dead, after.turn.take(), now);
+        }
+        drop(after.turn);
+        // Behind the turn: what a wake leads to may drop messages elsewhere.
+        for outlet in &after.wakes {
+            outlet.wake();
         }
         for absent in after.effects.absent {
             let fetched = || self.host.fetch(self, absent.level, absent.seq, absent.home);

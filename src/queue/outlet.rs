@@ -8,6 +8,7 @@ use super::ready::{Departures, Home, Seq};
 use super::state::Dropped;
 use super::state::dead::Dead;
 use super::state::delays::Moves;
+use super::turn::Turn;
 use crate::clock::Timestamp;
 use crate::message::Message;
 
@@ -63,11 +64,20 @@ pub trait Host: Send + Sync {
     fn fetch(&self, queue: &Queue, level: Lane, seq: Seq, home: Home) -> Option<Message>;
 
     /// Messages have left the queue: `dropped` without being settled by a consumer, and all that were stored.
-    /// Whatever becomes of the former must be on disk before it is there that they are gone.
-    fn left(&self, queue: &Queue, dropped: Vec<Dropped>, gone: Departures, now: Timestamp);
+    /// Whatever becomes of the former must be on disk before it is there that they are gone; it is seen to in its
+    /// `turn`.
+    fn left(
+        &self,
+        queue: &Queue,
+        dropped: Vec<Dropped>,
+        gone: Departures,
+        turn: Option<Turn>,
+        now: Timestamp,
+    );
 
-    /// Messages have died and stay until [`Queue::carried`] is told that their letters have arrived.
-    fn died(&self, queue: &Arc<Queue>, dead: Vec<Dead>, now: Timestamp);
+    /// Messages have died and stay until [`Queue::carried`] is told that their letters have arrived, which are carried
+    /// in their `turn`.
+    fn died(&self, queue: &Arc<Queue>, dead: Vec<Dead>, turn: Option<Turn>, now: Timestamp);
 
     /// The queue's share of memory has changed by so many octets.
     fn account(&self, queue: &Arc<Queue>, octets: i64);

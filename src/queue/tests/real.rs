@@ -18,7 +18,7 @@ use crate::queue::settings::Settings;
 use crate::queue::{
     ConsumerId, Dead, Delivery, Departures, Dropped, Enqueued, Got, Holder, Home, Host, Lane, LeaseRef,
     Moves, Offered, Origin, Outlet, PageWanted, Queue, QueueArguments, QueueOptions, Remains, Seq,
-    Settlement, Stored, Subscription, Whereabouts,
+    Settlement, Stored, Subscription, Turn, Whereabouts,
 };
 
 /// A message of a store: with its expiry and how often it was given out, as far as the store was told.
@@ -121,7 +121,7 @@ impl Host for Surroundings {
         self.0.lock().kept(home).get(&(level, seq)).map(|(message, _, _)| message.clone())
     }
 
-    fn left(&self, queue: &Queue, dropped: Vec<Dropped>, gone: Departures, _: Timestamp) {
+    fn left(&self, queue: &Queue, dropped: Vec<Dropped>, gone: Departures, _: Option<Turn>, _: Timestamp) {
         for Dropped { message, reason } in dropped {
             let message = match message {
                 Remains::Message(message) => message,
@@ -132,7 +132,7 @@ impl Host for Surroundings {
         self.0.lock().forget(&gone);
     }
 
-    fn died(&self, _: &Arc<Queue>, dead: Vec<Dead>, _: Timestamp) {
+    fn died(&self, _: &Arc<Queue>, dead: Vec<Dead>, _: Option<Turn>, _: Timestamp) {
         panic!("no queue here keeps its dead messages: {dead:?}");
     }
 
