@@ -15,11 +15,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::auth::LoginRules;
+use crate::auth::{LoginRules, TokenVerifier};
 use crate::broker::data_dir::KEPT_MESSAGE_MAX;
 use crate::broker::{Broker, DataDir, Durability, FirstUser, MemoryLimits};
 use crate::clock::Clock;
-use crate::config::{self, Config};
+use crate::config::{self, AuthBackend, Config};
 use crate::connection::Settings;
 use crate::management::{Service, load_definitions};
 use crate::server::{Room, Server};
@@ -58,10 +58,7 @@ impl App {
         let data = config.data_dir.as_deref().map(open).transpose()?;
         check(&config)?;
         let data = data.map(|data| data.with_durability(promised(config.durability)));
-        let rules = LoginRules {
-            anonymous: config.anonymous,
-            loopback_only: config.loopback_users.into_iter().collect(),
-        };
+        let rules = rules(&config)?;
         let first = FirstUser {
             name: config.default_user.into(),
             password: config.default_pass.0.into_bytes(),
@@ -193,6 +190,18 @@ impl App {
         }
         tracing::info!("stopped");
     }
+}
+
+/// Who may come in.
+fn rules(config: &Config) -> io::Result<LoginRules> {
+    let has = |backend| config.auth_backends.contains(&backend);
+    let tokens = has(AuthBackend::OAuth2).then(|| TokenVerifier::new(&config.oauth2)).transpose()?;
+    Ok(LoginRules {
+        anonymous: config.anonymous,
+        loopback_only: config.loopback_users.iter().cloned().collect(),
+        accounts: has(AuthBackend::Internal),
+        tokens: tokens.map(Arc::new),
+    })
 }
 
 /// What the parts can do together.

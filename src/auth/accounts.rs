@@ -21,7 +21,7 @@ use crate::metadata::{
 use crate::name::Name;
 
 /// RabbitMQ's tag for who may set any user-id on a message.
-const IMPERSONATOR: &str = "impersonator";
+pub(super) const IMPERSONATOR: &str = "impersonator";
 
 /// Users: each takes some hundred octets, and an API that adds them must not fill the memory.
 pub const USERS_MAX: usize = 1 << 18;

@@ -18,6 +18,7 @@ use super::accounts::Accounts;
 use super::password::{PASSWORD_OCTETS_MAX, PasswordHash, verify_nobody};
 use super::sasl::{self, Credentials};
 use super::throttle::Throttle;
+use super::token::TokenVerifier;
 use super::verified::Verified;
 use super::{LoginError, User};
 use crate::clock::Timestamp;
@@ -33,12 +34,17 @@ pub struct LoginRules {
     pub anonymous: bool,
     /// Users who may only come from the machine itself.
     pub loopback_only: HashSet<String>,
+    /// Whether the broker's own accounts let anybody in.
+    pub accounts: bool,
+    /// Who checks tokens; `None`: none is accepted.
+    pub tokens: Option<Arc<TokenVerifier>>,
 }
 
 impl Default for LoginRules {
     /// Nobody without a name; guest, whose password is known to everybody, from the machine itself.
     fn default() -> Self {
-        Self { anonymous: false, loopback_only: HashSet::from([GUEST.to_owned()]) }
+        let loopback_only = HashSet::from([GUEST.to_owned()]);
+        Self { anonymous: false, loopback_only, accounts: true, tokens: None }
     }
 }
 
@@ -61,6 +67,8 @@ pub enum Claim {
         /// The password, in the clear.
         password: Vec<u8>,
     },
+    /// Whoever this token is for.
+    Token(Vec<u8>),
     /// Nobody in particular.
     Anonymous,
     /// Whom its transport has authenticated.
@@ -74,6 +82,7 @@ impl fmt::Debug for Claim {
             Self::Password { user, .. } => {
                 f.debug_struct("Password").field("user", user).finish_non_exhaustive()
             }
+            Self::Token(_) => f.write_str("Token"),
             Self::Anonymous => f.write_str("Anonymous"),
             Self::Certified(name) => f.debug_tuple("Certified").field(name).finish(),
         }
@@ -164,12 +173,20 @@ impl Authority {
         address: IpAddr,
         now: Timestamp,
     ) -> Result<Arc<User>, LoginError> {
+        let named = |name: String| Arc::new(User::named(name));
         let checked = match claim {
-            Claim::Password { user, password } => self.check_password(user, password, address, now).await,
-            Claim::Anonymous => self.check_user(GUEST),
-            Claim::Certified(name) => self.check_user(name.as_str()),
+            Claim::Token(token) => self.check_token(&token, address, now).await,
+            // RabbitMQ: a token comes in the password's place, with any name. No password looks like one.
+            Claim::Password { password, .. } if self.takes_as_token(&password) => {
+                self.check_token(&password, address, now).await
+            }
+            Claim::Password { user, password } => {
+                self.check_password(user, password, address, now).await.map(named)
+            }
+            Claim::Anonymous => self.check_user(GUEST).map(named),
+            Claim::Certified(name) => self.check_user(name.as_str()).map(named),
         };
-        let result = checked.and_then(|name| self.check_address(name, address));
+        let result = checked.and_then(|user| self.check_address(user, address));
         let count = if result.is_ok() { &self.accepted } else { &self.refused };
         count.fetch_add(1, Ordering::Relaxed);
         result
@@ -186,8 +203,16 @@ impl Authority {
 
     /// A secret replaces the one of the login (RabbitMQ: connection.update-secret). It means something to users with
     /// tokens that run out; for a user with a password, which was checked at login, it changes nothing.
-    pub fn renew(&self, user: &User, _secret: &[u8]) {
+    ///
+    /// # Errors
+    /// When it is no good token, or another user's.
+    pub async fn renew(&self, user: &User, secret: &[u8], now: Timestamp) -> Result<(), LoginError> {
+        if user.bears_token() {
+            let renewed = self.verify_token(secret, now).await.and_then(|token| user.renew(token));
+            renewed.map_err(LoginError::Refused)?;
+        }
         tracing::info!(user = %user.name, "secret updated");
+        Ok(())
     }
 
     /// Hashes a new password, away from threads that others wait for, and remembers it as verified.
@@ -212,8 +237,34 @@ impl Authority {
         hashed.await.unwrap_or(Err(super::InvalidPassword::NoSalt))
     }
 
+    fn takes_as_token(&self, secret: &[u8]) -> bool {
+        self.rules.tokens.is_some() && TokenVerifier::is_token(secret)
+    }
+
+    async fn verify_token(&self, token: &[u8], now: Timestamp) -> Result<super::Verified, String> {
+        let Some(tokens) = &self.rules.tokens else { return Err("no tokens are accepted".to_owned()) };
+        tokens.verify(token, now).await.map_err(|reason| format!("bad token: {reason}"))
+    }
+
+    /// A good token comes in however many bad ones came from the same address: nobody can guess one, and it is cheap to
+    /// check.
+    async fn check_token(
+        &self,
+        token: &[u8],
+        address: IpAddr,
+        now: Timestamp,
+    ) -> Result<Arc<User>, LoginError> {
+        match self.verify_token(token, now).await {
+            Ok(token) => Ok(Arc::new(User::with_token(token))),
+            Err(reason) => {
+                self.throttle.failed(address, now);
+                Err(LoginError::Refused(reason))
+            }
+        }
+    }
+
     fn check_user(&self, name: &str) -> Result<String, LoginError> {
-        if self.accounts.has_user(name) {
+        if self.rules.accounts && self.accounts.has_user(name) {
             return Ok(name.to_owned());
         }
         Err(LoginError::Refused(format!("no user '{name}'")))
@@ -228,6 +279,11 @@ impl Authority {
     ) -> Result<String, LoginError> {
         if password.is_empty() || password.len() > PASSWORD_OCTETS_MAX {
             return Err(LoginError::Refused(format!("user '{user}' gives no password, or an endless one")));
+        }
+        if !self.rules.accounts {
+            return Err(LoginError::Refused(format!(
+                "user '{user}' gives no token, and passwords are not accepted"
+            )));
         }
         if self.is_verified(&user, &password) {
             return Ok(user);
@@ -275,11 +331,12 @@ impl Authority {
     }
 
     /// RabbitMQ: guest's password is known to everybody, so that it counts on the machine itself only.
-    fn check_address(&self, name: String, address: IpAddr) -> Result<Arc<User>, LoginError> {
-        if self.rules.loopback_only.contains(&name) && !address.to_canonical().is_loopback() {
+    fn check_address(&self, user: Arc<User>, address: IpAddr) -> Result<Arc<User>, LoginError> {
+        let name = &user.name;
+        if self.rules.loopback_only.contains(name.as_str()) && !address.to_canonical().is_loopback() {
             return Err(LoginError::Refused(format!("user '{name}' can only connect from loopback")));
         }
-        Ok(Arc::new(User { name: Name::from(name) }))
+        Ok(user)
     }
 }
 

@@ -3,26 +3,40 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::Access;
+use super::{Access, Scope};
 use crate::metadata::{PermissionDefinition, TopicPermissionDefinition};
 use crate::name::Name;
 use crate::pattern::{InvalidPattern, Pattern, literal};
 
 /// A user's permissions in a virtual host.
 #[derive(Debug)]
-pub struct Grant {
-    configure: Pattern,
-    write: Pattern,
-    read: Pattern,
-    /// By topic exchange; one that is not here is not restricted.
-    topics: HashMap<Name, Arc<TopicGrant>>,
+pub struct Grant(Permitted);
+
+#[derive(Debug)]
+enum Permitted {
+    ByPattern {
+        configure: Pattern,
+        write: Pattern,
+        read: Pattern,
+        /// By topic exchange; one that is not here is not restricted.
+        topics: HashMap<Name, Arc<TopicGrant>>,
+    },
+    /// A token's, of this virtual host.
+    ByScope(Vec<Scope>),
 }
 
 /// With which routing keys a user may publish to a topic exchange and bind to it.
 #[derive(Debug)]
-pub struct TopicGrant {
-    write: Pattern,
-    read: Pattern,
+pub struct TopicGrant(Keys);
+
+#[derive(Debug)]
+enum Keys {
+    ByPattern {
+        write: Pattern,
+        read: Pattern,
+    },
+    /// A token's, of this exchange.
+    ByScope(Vec<Scope>),
 }
 
 /// What a user may do at some moment.
@@ -42,37 +56,58 @@ impl Grant {
     /// # Errors
     /// The first pattern that is none.
     pub fn new(definition: &PermissionDefinition) -> Result<Self, InvalidPattern> {
-        Ok(Self {
+        Ok(Self(Permitted::ByPattern {
             configure: Pattern::new(&definition.configure)?,
             write: Pattern::new(&definition.write)?,
             read: Pattern::new(&definition.read)?,
             topics: HashMap::new(),
-        })
+        }))
+    }
+
+    /// What a token's scopes permit in a virtual host; `None`: they say nothing of it.
+    pub fn of_scopes(scopes: &[Scope], vhost: &Name) -> Option<Self> {
+        let here: Vec<Scope> = scopes.iter().filter(|scope| scope.is_of(vhost.as_str())).cloned().collect();
+        (!here.is_empty()).then_some(Self(Permitted::ByScope(here)))
     }
 
     /// One that permits nothing.
     pub fn nothing() -> Self {
         let nothing = Pattern::empty;
-        Self { configure: nothing(), write: nothing(), read: nothing(), topics: HashMap::new() }
+        Self(Permitted::ByPattern {
+            configure: nothing(),
+            write: nothing(),
+            read: nothing(),
+            topics: HashMap::new(),
+        })
     }
 
-    /// Adds a restriction at a topic exchange.
-    pub fn restrict(&mut self, exchange: Name, topics: TopicGrant) {
-        self.topics.insert(exchange, Arc::new(topics));
+    /// Adds a restriction at a topic exchange. Scopes have their own.
+    pub fn restrict(&mut self, exchange: Name, restriction: TopicGrant) {
+        if let Permitted::ByPattern { topics, .. } = &mut self.0 {
+            topics.insert(exchange, Arc::new(restriction));
+        }
     }
 
     /// Whether the resource of this name may be used so.
     pub fn permits(&self, access: Access, name: &str) -> bool {
-        match access {
-            Access::Configure => self.configure.matches(name),
-            Access::Write => self.write.matches(name),
-            Access::Read => self.read.matches(name),
+        match (&self.0, access) {
+            (Permitted::ByPattern { configure, .. }, Access::Configure) => configure.matches(name),
+            (Permitted::ByPattern { write, .. }, Access::Write) => write.matches(name),
+            (Permitted::ByPattern { read, .. }, Access::Read) => read.matches(name),
+            (Permitted::ByScope(scopes), _) => scopes.iter().any(|scope| scope.permits(access, name)),
         }
     }
 
-    /// The restriction at a topic exchange, if there is one.
-    pub fn topics(&self, exchange: &str) -> Option<&Arc<TopicGrant>> {
-        self.topics.get(exchange)
+    /// The restriction at a topic exchange, if there is one. RabbitMQ: the scopes that permit an exchange say with
+    /// which keys.
+    pub fn topics(&self, exchange: &str) -> Option<Arc<TopicGrant>> {
+        match &self.0 {
+            Permitted::ByPattern { topics, .. } => topics.get(exchange).map(Arc::clone),
+            Permitted::ByScope(scopes) => {
+                let here = scopes.iter().filter(|scope| scope.names(exchange)).cloned().collect();
+                Some(Arc::new(TopicGrant(Keys::ByScope(here))))
+            }
+        }
     }
 }
 
@@ -93,21 +128,22 @@ impl TopicGrant {
             // MQTT's, which stands for itself here (RabbitMQ).
             Pattern::new(&pattern.replace("{client_id}", r"\{client_id\}"))
         };
-        Ok(Self { write: compile(&definition.write)?, read: compile(&definition.read)? })
+        Ok(Self(Keys::ByPattern { write: compile(&definition.write)?, read: compile(&definition.read)? }))
     }
 
     /// One that permits no key but the empty one.
     pub fn nothing() -> Self {
-        Self { write: Pattern::empty(), read: Pattern::empty() }
+        Self(Keys::ByPattern { write: Pattern::empty(), read: Pattern::empty() })
     }
 
     /// Whether the routing key may be used so: written with when publishing, read with when binding.
     pub fn permits(&self, access: Access, key: &[u8]) -> bool {
         let key = String::from_utf8_lossy(key);
-        match access {
-            Access::Configure => false,
-            Access::Write => self.write.matches(&key),
-            Access::Read => self.read.matches(&key),
+        match (&self.0, access) {
+            (_, Access::Configure) => false,
+            (Keys::ByPattern { write, .. }, Access::Write) => write.matches(&key),
+            (Keys::ByPattern { read, .. }, Access::Read) => read.matches(&key),
+            (Keys::ByScope(scopes), _) => scopes.iter().any(|scope| scope.permits_key(access, &key)),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! ```text
 //!   Authority  logging in: SASL answers, passwords, who must wait after too many failures
 //!   Accounts   users, tags, permissions and limits: on disk, and in memory with a generation that every change moves
+//!   token      OAuth 2: users that somebody else vouches for, with what they may do
 //!   Rights     what one user may do in one virtual host, compiled; good for as long as the generation
 //!   operator   whoever can read a file in the data directory administers the broker from its own machine
 //! ```
@@ -15,6 +16,8 @@ mod operator;
 mod password;
 mod sasl;
 mod throttle;
+mod token;
+mod user;
 mod verified;
 
 use std::fmt;
@@ -27,13 +30,8 @@ pub use error::AccountError;
 pub use grant::{Grant, Rights, TopicGrant};
 pub use operator::{OperatorFile, OperatorToken};
 pub use password::{Algorithm, InvalidPassword, PASSWORD_OCTETS_MAX, PasswordHash};
-
-/// A user who has logged in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct User {
-    /// The name.
-    pub name: Name,
-}
+pub use token::{Scope, TOKEN_OCTETS_MAX, TokenVerifier, Verified};
+pub use user::User;
 
 /// What an operation does to a resource (RabbitMQ's three permissions).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -61,7 +61,7 @@ impl Broker {
         let ConnectionFacts { user, vhost, .. } = &connection.facts;
         if session.vhost.is_closed() {
             connection.close(format!("vhost '{vhost}' is deleted"));
-        } else if !self.authority.accounts.has_user(user.as_str()) {
+        } else if !session.user.bears_token() && !self.authority.accounts.has_user(user.as_str()) {
             connection.close(format!("user '{user}' is deleted"));
         }
     }

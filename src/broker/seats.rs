@@ -142,7 +142,7 @@ impl Broker {
                     user.name
                 )),
             })?;
-        if !accounts.may_open(&user.name, &host.name) {
+        if !user.may_open(accounts, &host.name) {
             return Err(not_allowed(format_args!(
                 "access to vhost '{vhost}' refused for user '{}'",
                 user.name

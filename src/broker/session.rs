@@ -74,7 +74,7 @@ impl Session {
     /// A session of the broker itself, for whom everything is permitted: who may import definitions may make what is in
     /// them (RabbitMQ).
     pub fn of_broker(vhost: Arc<Vhost>, accounts: Arc<Accounts>) -> Self {
-        let user = Arc::new(User { name: Name::from(OWN_USER) });
+        let user = Arc::new(User::named(OWN_USER));
         Self { is_own: true, ..Self::new((vhost, None), user, accounts, ConnectionId::new(0)) }
     }
 
@@ -97,20 +97,20 @@ impl Session {
     /// What the user may do now.
     fn rights(&self) -> Rights {
         let mut rights = self.rights.lock();
-        if rights.generation != self.accounts.generation() {
-            *rights = self.accounts.rights(&self.user.name, &self.vhost.name);
+        if rights.generation != self.generation() {
+            *rights = self.user.rights(&self.accounts, &self.vhost.name);
         }
         rights.clone()
     }
 
-    /// What the accounts are now: it moves with every change.
+    /// What the user may do now: it moves with every change.
     pub(super) fn generation(&self) -> u64 {
-        self.accounts.generation()
+        self.user.generation(&self.accounts)
     }
 
     /// With which keys the user may use a topic exchange, if not with all.
     pub(super) fn topic_grant(&self, exchange: &Name) -> Option<Arc<TopicGrant>> {
-        self.rights().grant?.topics(exchange.as_str()).map(Arc::clone)
+        self.rights().grant?.topics(exchange.as_str())
     }
 
     /// 403 unless the user may use the routing key at the topic exchange. RabbitMQ: other exchanges know no topics.

@@ -1,6 +1,6 @@
 //! What must hold of settings once all of them are known.
 
-use super::Config;
+use super::{AuthBackend, Config};
 use lepus_protocol::frame::FRAME_MAX_MIN;
 
 impl Config {
@@ -27,7 +27,10 @@ impl Config {
             let text = "there is no certificate to serve HTTPS with: set tls.certificate and tls.key";
             unless(addresses.is_empty() || self.tls.is_on(), key, text.to_owned());
         }
+        let text = "nobody says who may come in: name internal or oauth2".to_owned();
+        unless(!self.auth_backends.is_empty(), "auth_backends", text);
         faults.extend(self.tls.faults());
+        faults.extend(self.oauth2.faults(self.auth_backends.contains(&AuthBackend::OAuth2)));
         faults
     }
 }

@@ -17,6 +17,7 @@ mod first_user;
 pub mod load;
 mod log_filter;
 pub mod memory;
+mod oauth2;
 mod rabbitmq;
 pub mod setting;
 mod suggest;
@@ -28,6 +29,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use log_filter::LogFilter;
+pub use oauth2::{AuthBackend, OAuth2Settings, TokenAlgorithm};
 use setting::{Field, Section, settings};
 pub use tls::{ClientVerification, LoginFrom, SanType, TlsSettings, TlsVersion};
 use value::{Secret, Timeout, choices};
@@ -77,6 +79,9 @@ settings! {
         /// can be changed while consumers run.
         rabbitmq_version: String = COMPATIBLE_VERSION.to_owned();
 
+        /// Who says whether somebody may come in: internal (the broker's own accounts), oauth2 (tokens), or both.
+        auth_backends: Vec<AuthBackend> = vec![AuthBackend::Internal];
+
         /// Let SASL ANONYMOUS log in as guest, from loopback only.
         anonymous: bool = true;
 
@@ -117,6 +122,7 @@ settings! {
         section management: ManagementConfig;
         section prometheus: PrometheusConfig;
         section tls: TlsSettings;
+        section oauth2: OAuth2Settings;
     }
 }
 

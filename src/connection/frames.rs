@@ -79,10 +79,7 @@ impl Connection {
                 Ok(Outcome::ClosedByClient)
             }
             Method::Connection(connection::Method::UpdateSecret(update)) => {
-                let user = &self.context.session.user;
-                self.settings.broker.authority.renew(user, update.new_secret);
-                self.send(connection::UpdateSecretOk);
-                Ok(Outcome::Continue)
+                self.update_secret(update.new_secret).map_err(|exception| Failure::new(exception, class, id))
             }
             // §1.4: channel 0 is for class connection alone, and the rest of that is for the handshake.
             Method::Connection(_)

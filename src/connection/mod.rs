@@ -12,6 +12,7 @@ mod frames;
 mod greet;
 mod handshake;
 mod input;
+mod renewal;
 mod run;
 mod writer;
 
@@ -40,6 +41,7 @@ use crate::tls;
 
 use handshake::{Opened, Tuning, has_capability};
 use input::Input;
+use renewal::Renewal;
 
 /// How long a peer may take to answer connection.close before the socket is closed anyway.
 const CLOSE_OK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -132,6 +134,8 @@ struct Connection {
     publishes: bool,
     /// The client understands connection.blocked.
     notify_blocked: bool,
+    /// The client has sent another secret, which is not answered yet.
+    renewal: Option<Renewal>,
 }
 
 /// A channel number in use.
@@ -202,6 +206,7 @@ impl Connection {
             running: None,
             publishes: false,
             notify_blocked,
+            renewal: None,
         }
     }
 

@@ -14,7 +14,7 @@ use tokio::time::{Sleep, sleep_until, timeout};
 use tracing::Instrument;
 
 use super::input::Input;
-use super::{CLOSE_OK_TIMEOUT, Connection, Failure, Outcome, writer};
+use super::{CLOSE_OK_TIMEOUT, Connection, Failure, Outcome, renewal, writer};
 use crate::broker::alarm::Raised;
 use crate::clock::{Clock, Timestamp};
 use crate::exception::ConnectionException;
@@ -170,6 +170,7 @@ impl Connection {
         let mut consumed = 0;
         let journal = Arc::clone(self.context.session.journal());
         let now = self.now();
+        self.context.session.user.look(now);
         let work = || self.on_octets(line.input.octets(), &mut consumed, now);
         let (outcome, logged) = journal.batch(work);
         line.input.consume(consumed);
@@ -250,13 +251,14 @@ impl Connection {
         None
     }
 
-    /// Waits until a message is read that the next frame asks for.
-    async fn wait_for_head<R>(&self, line: &mut Line<R>) -> Option<Event> {
+    /// Waits until a message is read that the next frame asks for, or a token checked that it brings.
+    async fn wait_for_head<R>(&mut self, line: &mut Line<R>) -> Option<Event> {
+        let Self { context, settings, renewal, .. } = self;
         tokio::select! {
-            () = self.context.session.head_read() => None,
+            () = renewal::ended(renewal, &context.session) => None,
             () = line.writer.ended() => Some(Event::Gone(None)),
-            () = self.settings.stopping.cancelled() => Some(Event::Stopping),
-            reason = self.context.entry.closing() => Some(Event::Unwanted(reason.to_owned())),
+            () = settings.stopping.cancelled() => Some(Event::Stopping),
+            reason = context.entry.closing() => Some(Event::Unwanted(reason.to_owned())),
         }
     }
 

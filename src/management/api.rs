@@ -106,7 +106,7 @@ impl Api {
     }
 
     fn may_open(&self, caller: &Caller, vhost: &Vhost) -> bool {
-        caller.is_operator || self.broker.authority.accounts.may_open(&caller.user.name, &vhost.name)
+        caller.is_operator || caller.user.may_open(&self.broker.authority.accounts, &vhost.name)
     }
 
     pub(super) fn now(&self) -> Timestamp {

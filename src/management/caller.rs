@@ -1,5 +1,5 @@
-//! Who asks: HTTP's basic authentication, and what RabbitMQ's tags let a user see and do. From loopback, a token stands
-//! for who administers this machine (`auth/operator.rs`).
+//! Who asks: HTTP's basic authentication or a bearer's token (OAuth 2), and what RabbitMQ's tags let a user see and do.
+//! From loopback, a token of another kind stands for who administers this machine (`auth/operator.rs`).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,7 +13,6 @@ use base64::engine::general_purpose::STANDARD;
 use super::api::Api;
 use super::refusal::Refusal;
 use crate::auth::{Claim, User};
-use crate::name::Name;
 
 /// Where a request comes from.
 #[derive(Clone, Copy, Debug)]
@@ -58,17 +57,25 @@ impl FromRequestParts<Arc<Api>> for Caller {
         if let Some(token) = header.and_then(|header| header.strip_prefix(TOKEN_SCHEME)) {
             return Self::operator(api, *peer, token);
         }
-        let claim = header.and_then(basic).ok_or_else(|| Refusal::unknown_caller("Login failed"))?;
+        let claim = header
+            .and_then(|header| bearer(header).or_else(|| basic(header)))
+            .ok_or_else(|| Refusal::unknown_caller("Login failed"))?;
         let authority = &api.broker.authority;
         let user = authority.login(claim, peer.ip(), api.now()).await.map_err(|error| {
             tracing::info!(%peer, ?error, "login to the management API refused");
             Refusal::unknown_caller("Login failed")
         })?;
-        let tags = authority.accounts.user(user.name.as_str()).map(|user| user.tags).unwrap_or_default();
+        let tags = user.tags(&authority.accounts);
         let caller = Self { tags, user, is_operator: false };
         caller.need(Tag::Management)?;
         Ok(caller)
     }
+}
+
+/// The token of a header `Bearer ...` (RFC 6750 §2.1).
+fn bearer(header: &str) -> Option<Claim> {
+    let (scheme, token) = header.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| Claim::Token(token.trim().as_bytes().to_vec()))
 }
 
 /// Who a header `Basic ...` says that it is (RFC 7617).
@@ -92,7 +99,7 @@ impl Caller {
             tracing::warn!(%peer, "an operator's token was refused");
             return Err(Refusal::unknown_caller("Login failed"));
         }
-        let user = Arc::new(User { name: Name::from(OPERATOR) });
+        let user = Arc::new(User::named(OPERATOR));
         Ok(Self { user, tags: vec!["administrator".to_owned()], is_operator: true })
     }
 

@@ -126,7 +126,8 @@ struct WhoAmI<'w> {
 
 /// GET `/api/whoami`.
 pub(super) async fn whoami(caller: Caller) -> Answer {
-    json(&WhoAmI { name: caller.user.name.as_str(), tags: &caller.tags, is_internal_user: true })
+    let is_internal_user = !caller.user.bears_token();
+    json(&WhoAmI { name: caller.user.name.as_str(), tags: &caller.tags, is_internal_user })
 }
 
 #[derive(Serialize)]

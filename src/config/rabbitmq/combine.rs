@@ -15,6 +15,7 @@ pub(super) fn combine(entries: &mut BTreeMap<String, Entry>) {
         certificate(entries, listener);
     }
     import(entries);
+    aliases(entries);
 }
 
 /// RabbitMQ: a client without a certificate is refused only if both say so.
@@ -71,6 +72,27 @@ fn certificate(entries: &mut BTreeMap<String, Entry>, listener: &str) {
             entries.insert("listeners.ssl".to_owned(), Entry { value: "none".to_owned(), ..own.clone() });
         }
         entries.insert(format!("ssl_options.{part}"), own);
+    }
+}
+
+/// `auth_oauth2.scope_aliases.1.alias` and `.scope`, for aliases that are no part of a key.
+fn aliases(entries: &mut BTreeMap<String, Entry>) {
+    const PREFIX: &str = "auth_oauth2.scope_aliases";
+    let key = |number: &str, part: &str| format!("{PREFIX}.{number}.{part}");
+    let numbers = entries.keys().filter_map(|key| {
+        Some(key.strip_prefix(PREFIX)?.strip_prefix('.')?.strip_suffix(".alias")?.to_owned())
+    });
+    let mut all: Option<Entry> = None;
+    for number in numbers.collect::<Vec<_>>() {
+        // An alias without scopes is left, and named as ignored.
+        let Some(scope) = entries.remove(&key(&number, "scope")) else { continue };
+        let Some(alias) = entries.remove(&key(&number, "alias")) else { continue };
+        let line = format!("{}={}", alias.value, scope.value);
+        let before = all.take().map_or_else(String::new, |all| format!("{}\n", all.value));
+        all = Some(Entry { value: before + &line, ..alias });
+    }
+    if let Some(all) = all {
+        entries.insert(PREFIX.to_owned(), all);
     }
 }
 

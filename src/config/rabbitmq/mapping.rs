@@ -53,6 +53,21 @@ const MAPPINGS: &[Mapping] = &[
     map("loopback_users", "loopback_users", nobody),
     map("loopback_users.*", "loopback_users", named_if_true),
     map("anonymous_login_user", "anonymous", anonymous),
+    map("auth_backends.*", "auth_backends", backend),
+    map("auth_oauth2.resource_server_id", "oauth2.resource_server_id", text),
+    map("auth_oauth2.scope_prefix", "oauth2.scope_prefix", text),
+    map("auth_oauth2.additional_scopes_key", "oauth2.additional_scopes_key", words),
+    map("auth_oauth2.scope_aliases", "oauth2.scope_aliases", lines),
+    map("auth_oauth2.scope_aliases.*", "oauth2.scope_aliases", pair),
+    map("auth_oauth2.preferred_username_claims.*", "oauth2.preferred_username_claims", item),
+    map("auth_oauth2.jwks_url", "oauth2.jwks_url", text),
+    map("auth_oauth2.jwks_uri", "oauth2.jwks_url", text),
+    map("auth_oauth2.issuer", "oauth2.issuer", text),
+    map("auth_oauth2.https.cacertfile", "oauth2.ca_file", text),
+    map("auth_oauth2.signing_keys.*", "oauth2.signing_keys", pair),
+    map("auth_oauth2.default_key", "oauth2.default_key", text),
+    map("auth_oauth2.algorithms.*", "oauth2.algorithms", item),
+    map("auth_oauth2.verify_aud", "oauth2.verify_aud", word),
     map("log.default.level", "log", level),
     map("log.console.level", "log", level),
     map("log.file.level", "log", level),
@@ -99,6 +114,35 @@ fn word(_: &str, value: &str) -> Result<Option<Raw>, String> {
 /// As it stands, commas included.
 fn text(_: &str, value: &str) -> Result<Option<Raw>, String> {
     Ok(Some(Raw::Text(value.to_owned())))
+}
+
+/// One of a list.
+fn item(_: &str, value: &str) -> Result<Option<Raw>, String> {
+    Ok(Some(Raw::List(vec![Raw::Text(value.to_owned())])))
+}
+
+/// Several, with spaces in between.
+fn words(_: &str, value: &str) -> Result<Option<Raw>, String> {
+    Ok(Some(Raw::List(value.split_whitespace().map(|word| Raw::Text(word.to_owned())).collect())))
+}
+
+/// Several that were put together.
+fn lines(_: &str, value: &str) -> Result<Option<Raw>, String> {
+    Ok(Some(Raw::List(value.lines().map(|line| Raw::Text(line.to_owned())).collect())))
+}
+
+/// One of a list of `name=value`, which has its name in the key.
+fn pair(name: &str, value: &str) -> Result<Option<Raw>, String> {
+    item("", &format!("{name}={value}"))
+}
+
+/// RabbitMQ's short names and its modules'.
+fn backend(_: &str, value: &str) -> Result<Option<Raw>, String> {
+    match value {
+        "internal" | "rabbit_auth_backend_internal" => item("", "internal"),
+        "oauth2" | "oauth" | "rabbit_auth_backend_oauth2" => item("", "oauth2"),
+        _ => Err(format!("'{value}' is not internal or oauth2: nobody else is asked who may come in")),
+    }
 }
 
 fn milliseconds(_: &str, value: &str) -> Result<Option<Raw>, String> {

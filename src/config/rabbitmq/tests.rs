@@ -49,6 +49,73 @@ fn an_everyday_file_is_taken_over() {
 }
 
 #[test]
+fn tokens_are_taken_over() {
+    use crate::config::{AuthBackend, TokenAlgorithm};
+    let config = config(
+        "auth_backends.1 = rabbit_auth_backend_oauth2\n\
+         auth_backends.2 = internal\n\
+         auth_oauth2.resource_server_id = rabbitmq\n\
+         auth_oauth2.scope_prefix = ''\n\
+         auth_oauth2.additional_scopes_key = extra realm.roles\n\
+         auth_oauth2.preferred_username_claims.1 = user_name\n\
+         auth_oauth2.preferred_username_claims.2 = email\n\
+         auth_oauth2.jwks_url = https://issuer/keys\n\
+         auth_oauth2.https.cacertfile = /etc/ca.pem\n\
+         auth_oauth2.signing_keys.id1 = /etc/id1.pem\n\
+         auth_oauth2.signing_keys.id2 = /etc/id2.pem\n\
+         auth_oauth2.default_key = id1\n\
+         auth_oauth2.algorithms.1 = RS256\n\
+         auth_oauth2.verify_aud = false\n\
+         auth_oauth2.scope_aliases.1.alias = api://all\n\
+         auth_oauth2.scope_aliases.1.scope = rabbitmq.read:*/* rabbitmq.write:*/*\n\
+         auth_oauth2.scope_aliases.2.alias = admin\n\
+         auth_oauth2.scope_aliases.2.scope = rabbitmq.tag:administrator\n\
+         auth_oauth2.scope_aliases.short = rabbitmq.tag:management\n",
+    );
+    let tokens = &config.oauth2;
+    assert_eq!(config.auth_backends, [AuthBackend::OAuth2, AuthBackend::Internal]);
+    assert_eq!(tokens.resource_server_id.as_deref(), Some("rabbitmq"));
+    assert_eq!(tokens.scope_prefix.as_deref(), Some(""));
+    assert_eq!(tokens.additional_scopes_key, ["extra", "realm.roles"]);
+    assert_eq!(tokens.preferred_username_claims, ["user_name", "email"]);
+    assert_eq!(tokens.jwks_url.as_deref(), Some("https://issuer/keys"));
+    assert_eq!(tokens.signing_keys, ["id1=/etc/id1.pem", "id2=/etc/id2.pem"]);
+    assert_eq!((tokens.default_key.as_deref(), tokens.verify_aud), (Some("id1"), false));
+    assert_eq!(tokens.algorithms, [TokenAlgorithm::Rs256]);
+    let mut aliases = tokens.scope_aliases.clone();
+    aliases.sort();
+    assert_eq!(
+        aliases,
+        [
+            "admin=rabbitmq.tag:administrator",
+            "api://all=rabbitmq.read:*/* rabbitmq.write:*/*",
+            "short=rabbitmq.tag:management",
+        ]
+    );
+}
+
+#[test]
+fn who_is_asked_that_is_not_there_is_a_problem_and_nobody_else_is_asked_instead() {
+    let told = problems("auth_backends.1 = ldap\n");
+    assert!(told[0].contains("auth_backends.1: 'ldap' is not internal or oauth2"), "{told:?}");
+    let of = |text: &str| {
+        let file = tempfile::Builder::new().suffix(".conf").tempfile().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let problems = Sources { files: vec![file.path().to_owned()], ..Sources::default() }.load();
+        problems.unwrap_err().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
+    let told = of("auth_backends.1 = oauth2\n");
+    assert!(
+        told.contains("oauth2.resource_server_id") && told.contains("nothing to check tokens with"),
+        "{told}"
+    );
+    let told = of(
+        "auth_backends.1 = oauth2\nauth_oauth2.resource_server_id = r\nauth_oauth2.jwks_url = http://i/k\n",
+    );
+    assert!(told.contains("oauth2.jwks_url: keys come over HTTPS only"), "{told}");
+}
+
+#[test]
 fn tls_is_taken_over() {
     use crate::config::{ClientVerification, LoginFrom, TlsVersion};
     let config = config(
