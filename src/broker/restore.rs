@@ -119,15 +119,18 @@ impl StoredMessages {
         let levels = self.queues.get(&queue.id).map(Vec::as_slice).unwrap_or_default();
         let mut last = 0;
         for (level, known) in levels {
-            if let Some(read) = ReadAtStart::of(*level) {
-                restore_delayed(queue, *level, known, read, store)?;
-                continue;
-            }
-            let runs = store.live(known.id, storage::Seq(0), storage::Seq(u64::MAX));
             // A limit must know what it limits, and a queue without duplicates what it has; otherwise nobody needs to
             // read everything.
             let limits = queue.settings().limits;
             let is_surveyed = limits.bytes_max.is_some() || limits.deduplicates;
+            if let Some(read) = ReadAtStart::of(*level) {
+                restore_delayed(queue, *level, known, read, store)?;
+                if is_surveyed && read == ReadAtStart::First {
+                    survey_delayed(queue, known, &limits, store)?;
+                }
+                continue;
+            }
+            let runs = store.live(known.id, storage::Seq(0), storage::Seq(u64::MAX));
             let body_bytes = is_surveyed.then(|| survey(queue, known, &limits, store)).transpose()?;
             queue.restore(*level, &runs, body_bytes.filter(|_| limits.bytes_max.is_some()));
             last = last.max(known.next_seq.0.saturating_sub(1));
@@ -169,20 +172,37 @@ fn restore_delayed(
     if can_hold { Ok(()) } else { Err(wrong()) }
 }
 
-/// Octets of the bodies of all messages of a level; a queue that takes no duplicates is told of each. Reads them all, a
-/// piece at a time.
+/// Octets of the bodies of all messages of a level; a queue that takes no duplicates is told of each.
 fn survey(queue: &Queue, known: &RecoveredQueue, limits: &Limits, store: &Store) -> io::Result<u64> {
-    let (mut from, mut octets) = (known.first, 0);
-    while let Some(first) = from {
-        let mut piece = Vec::new();
-        store.read(known.id, first, PIECE, &mut piece).map_err(io::Error::other)?;
-        from = piece.last().map(|last| last.seq.next());
+    let mut octets = 0;
+    read_all(known, store, |piece| {
         octets += piece.iter().map(body_len).sum::<u64>();
         if limits.deduplicates {
             queue.restore_present(&piece.iter().filter_map(present).collect::<Vec<_>>());
         }
-    }
+    })?;
     Ok(octets)
+}
+
+/// The same for a lane of messages that are not due.
+fn survey_delayed(queue: &Queue, known: &RecoveredQueue, limits: &Limits, store: &Store) -> io::Result<()> {
+    read_all(known, store, |piece| {
+        let octets = piece.iter().map(body_len).sum();
+        let present = piece.iter().filter(|_| limits.deduplicates).filter_map(present);
+        queue.restore_waiting(octets, &present.map(|(_, known)| known).collect::<Vec<_>>());
+    })
+}
+
+/// Reads all messages of a lane, a piece at a time.
+fn read_all(known: &RecoveredQueue, store: &Store, mut each: impl FnMut(&[StoredMessage])) -> io::Result<()> {
+    let mut from = known.first;
+    while let Some(first) = from {
+        let mut piece = Vec::new();
+        store.read(known.id, first, PIECE, &mut piece).map_err(io::Error::other)?;
+        from = piece.last().map(|last| last.seq.next());
+        each(&piece);
+    }
+    Ok(())
 }
 
 fn body_len(stored: &StoredMessage) -> u64 {

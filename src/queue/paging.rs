@@ -64,6 +64,12 @@ impl Queue {
         self.inner.lock().state.restore_delayed(lane, runs, due, last)
     }
 
+    /// Messages that are there at the start, on disk and not due: octets of their bodies, and in a queue that takes no
+    /// duplicates what tells them apart.
+    pub fn restore_waiting(&self, octets: u64, present: &[Fingerprint]) {
+        self.inner.lock().state.restore_waiting(octets, present);
+    }
+
     /// The messages of the lane that is read as a whole at the start; places up to `last` had been given there.
     pub fn restore_near(&self, lane: Lane, messages: Vec<Stored>, last: Seq) {
         self.inner.lock().state.restore_near(lane, messages, last);

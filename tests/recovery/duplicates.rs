@@ -195,3 +195,42 @@ async fn a_queue_knows_after_a_stop_and_a_kill_which_messages_it_has() {
     publisher.offer(&mut peer, &["1", "new", "0", "0"]).await;
     peer.expect_counts(1, "q", 302, 0).await;
 }
+
+#[tokio::test]
+async fn a_queue_knows_after_a_kill_what_waits_in_it_and_how_much_room_that_takes() {
+    let dir = TempDir::new().unwrap();
+    let broker = Binary::start(&dir);
+    let mut peer = broker.channel().await;
+    let method = declare("q").flag("durable").arg("x-message-deduplication", true);
+    let method = method.arg("x-max-length-bytes", 4_000).arg("x-overflow", "reject-publish");
+    peer.call(1, method.arg("x-delayed-retry-min", 3_600_000)).await;
+    let mut publisher = Publisher::to("", "q", &mut peer).await;
+    // Few are near, the others are in slots: these are on disk only after a start.
+    let waiting: Vec<String> = (0..600).map(|number| format!("{number:05}")).collect();
+    let later = |body: &str| persistent("", "q", body).header("x-delay", 3_600_000).header(HEADER, body);
+    for body in &waiting {
+        peer.publish(1, later(body)).await;
+    }
+    peer.expect_confirms(1, 1, 600).await;
+    publisher.sent = 600;
+    publisher.offer(&mut peer, &["retried"]).await;
+    let retried = peer.expect_get(1, "q", "retried").await;
+    peer.send(1, nack(retried.delivery_tag()).flag("requeue")).await;
+    // When this is confirmed all before it is on disk.
+    publisher.send(&mut peer, later("00600")).await;
+    broker.kill();
+
+    let broker = Binary::start(&dir);
+    let mut peer = broker.channel().await;
+    let mut publisher = Publisher::to("", "q", &mut peer).await;
+    for known in ["00000", "00300", "00600", "retried"] {
+        publisher.offer(&mut peer, &[known]).await;
+    }
+    peer.expect_counts(1, "q", 0, 0).await;
+    // 3,012 octets wait.
+    let large = "x".repeat(980);
+    publisher.offer(&mut peer, &[&large]).await;
+    peer.publish(1, persistent("", "q", "that is too much").header(HEADER, "other")).await;
+    peer.expect(1, "basic.nack").await;
+    peer.expect_get(1, "q", &large).await;
+}

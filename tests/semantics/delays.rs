@@ -150,6 +150,54 @@ async fn limits_hold_for_a_delayed_message_when_it_is_due() {
 }
 
 #[tokio::test]
+async fn where_publishers_are_refused_a_delayed_message_takes_its_room_at_once_and_is_not_lost_when_due() {
+    let Some((_broker, mut peer)) = broker().await else { return };
+    let (q, dead) = (unique("q"), queue(&mut peer).await);
+    let method = declare(&q).flag("exclusive").arg("x-max-length", 2).arg("x-overflow", "reject-publish-dlx");
+    let method = method.arg("x-dead-letter-exchange", "").arg("x-dead-letter-routing-key", &dead);
+    peer.call(1, method).await;
+    peer.call(1, confirm_select()).await;
+    peer.publish(1, publish("", &q, "now")).await;
+    peer.expect_confirm(1, 1).await;
+    peer.publish(1, delayed("", &q, "later", 60)).await;
+    peer.expect_confirm(1, 2).await;
+    for (tag, content) in [(3, delayed("", &q, "much later", 3_600_000)), (4, publish("", &q, "too many"))] {
+        peer.publish(1, content).await;
+        let refused = peer.expect(1, "basic.nack").await;
+        peer.same("delivery-tag", &refused.number("delivery-tag"), &tag);
+    }
+    peer.eventually_counts(1, &q, 2, 0).await;
+    for body in ["now", "later"] {
+        peer.expect_get(1, &q, body).await;
+    }
+    for body in ["much later", "too many"] {
+        peer.expect_get(1, &dead, body).await;
+    }
+}
+
+#[tokio::test]
+async fn the_like_of_a_message_that_is_not_due_is_a_duplicate() {
+    let Some((_broker, mut peer)) = broker().await else { return };
+    let q = unique("q");
+    let method = declare(&q).flag("exclusive").arg("x-message-deduplication", true);
+    peer.call(1, method.arg("x-delayed-retry-min", 60)).await;
+    peer.call(1, confirm_select()).await;
+    peer.publish(1, delayed("", &q, "first", 60).header("x-deduplication-header", "a")).await;
+    peer.publish(1, publish("", &q, "second").header("x-deduplication-header", "a")).await;
+    peer.expect_confirms(1, 1, 2).await;
+    peer.eventually_counts(1, &q, 1, 0).await;
+    let first = peer.expect_get(1, &q, "first").await;
+    // It comes back, and waits again.
+    peer.send(1, nack(first.delivery_tag()).flag("requeue")).await;
+    peer.publish(1, delayed("", &q, "third", 3_600_000).header("x-deduplication-header", "a")).await;
+    peer.expect_confirm(1, 3).await;
+    peer.eventually_counts(1, &q, 1, 0).await;
+    peer.expect_get(1, &q, "first").await;
+    let purged = peer.call(1, purge(&q)).await;
+    peer.same("purged", &purged.number("message-count"), &0);
+}
+
+#[tokio::test]
 async fn a_delayed_exchange_routes_as_the_type_that_it_names() {
     let Some((_broker, mut peer)) = broker().await else { return };
     let (x, q) = (unique("x"), queue(&mut peer).await);

@@ -278,6 +278,12 @@ impl Delayed {
         taken
     }
 
+    /// Calls `each` with all messages that are in memory.
+    pub(super) fn each_in_memory(&self, each: &mut dyn FnMut(&Entry)) {
+        self.near.values().for_each(|(_, entry)| each(entry));
+        self.slots.values().for_each(|level| level.each_evictable(0, usize::MAX, each));
+    }
+
     /// Calls `each` with about `most` messages that may leave the memory, those that are due last first.
     pub(super) fn each_evictable(&self, most: usize, each: &mut dyn FnMut(&Entry)) {
         let mut left = most;

@@ -66,6 +66,7 @@ impl State {
     /// Takes an arrival in that is due after `delay_ms`.
     pub(super) fn delay(&mut self, message: Message, delay_ms: u64, now: Timestamp, effects: &mut Effects) {
         self.memory += memory_of(&message);
+        self.begin_waiting(&message);
         let home = self.home_of(&message);
         let due = now.plus_millis(delay_ms);
         let (level, seq) = self.delayed.push(message, due, home, now);
@@ -97,16 +98,10 @@ impl State {
         effects.moves.left.push(entry.home, entry.level, entry.seq);
         let message = entry.message;
         let retried = message.retried();
-        let fingerprint = self.fingerprint_of(&message);
-        let is_there = fingerprint.is_some_and(|fingerprint| self.present.holds(fingerprint));
-        if is_there && retried.is_none() {
-            // Its like came meanwhile.
-            self.memory -= memory_of(&message);
-            return;
-        }
+        self.end_waiting(&message);
         self.last_seq += 1;
         let seq = Seq::new(self.last_seq);
-        if let Some(fingerprint) = fingerprint {
+        if let Some(fingerprint) = self.fingerprint_of(&message) {
             self.present.enter(seq, fingerprint);
         }
         let level = Lane::of_priority(self.limits.priority_of(&message));
@@ -151,6 +146,7 @@ impl State {
         let message = message.with_retried(absent.retried);
         self.memory += memory_of(&message);
         self.present.leave(absent.seq);
+        self.begin_waiting(&message);
         effects.moves.left.push(absent.home, absent.level, absent.seq);
         let home = moved_home(absent.home);
         let (level, seq) = self.delayed.push(message.clone(), absent.due, home, now);
@@ -186,6 +182,7 @@ impl State {
         let mut octets = 0;
         let count = self.delayed.clear(&mut effects.gone, &mut |entry| octets += memory_of(&entry.message));
         self.memory -= octets;
+        self.waiting_octets = 0;
         count as u64
     }
 
@@ -210,6 +207,7 @@ impl State {
         self.delayed.restore_last(lane, last);
         for Stored { seq, message, expires, home, .. } in messages {
             self.memory += memory_of(&message);
+            self.begin_waiting(&message);
             self.delayed.restore_near(Entry { seq, message, level: lane, expires, deliveries: 0, home });
         }
     }

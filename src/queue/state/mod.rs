@@ -149,6 +149,8 @@ pub struct State {
     uncertain: u64,
     ready: Ready,
     delayed: Delayed,
+    /// Octets of the bodies of those.
+    waiting_octets: u64,
     leases: Leases,
     /// In a queue that takes no duplicates.
     present: Present,
@@ -200,8 +202,7 @@ impl State {
             effects.duplicate = true;
             return;
         }
-        let is_ready = message.delay_ms().is_none();
-        if is_ready && self.limits.overflow != Overflow::DropHead && self.would_overflow(&message) {
+        if self.limits.overflow != Overflow::DropHead && self.would_overflow(&message) {
             effects.refused = true;
             if self.limits.overflow == Overflow::RejectPublishDlx {
                 effects
@@ -236,10 +237,12 @@ impl State {
         Fingerprint::of_properties(message.properties())
     }
 
-    /// RabbitMQ: only ready messages count towards a queue's limits.
+    /// RabbitMQ: messages that are leased do not count towards a queue's limits. Those that are not due do where
+    /// arrivals are refused: they have been confirmed, so that it is too late for that when they are due.
     fn would_overflow(&self, message: &Message) -> bool {
-        let bytes = self.ready.body_bytes() + message.body().len() as u64;
-        self.limits.is_exceeded_by(self.ready.len() as u64 + 1, bytes)
+        let length = (self.ready.len() + self.delayed.len()) as u64 + 1;
+        let bytes = self.ready.body_bytes() + self.waiting_octets + message.body().len() as u64;
+        self.limits.is_exceeded_by(length, bytes)
     }
 
     fn discard(&mut self, seq: Seq, now: Timestamp, effects: &mut Effects) {
@@ -267,6 +270,7 @@ impl State {
         self.ready.clear_cold(&mut effects.gone);
         while self.pop(effects).is_some() {}
         self.present.retain(|seq| self.leases.holds(seq));
+        self.present.clear_waiting();
     }
 
     /// Whether a message may have been given to a consumer before.

@@ -340,27 +340,62 @@ fn a_message_comes_back_as_often_as_the_delivery_limit_says() {
 
 /// A message with a header that tells it apart.
 fn told_apart() -> Message {
+    told_apart_after(None)
+}
+
+fn told_apart_after(delay_ms: Option<u64>) -> Message {
     let mut headers = FieldTable::new();
     headers.insert("x-deduplication-header", 1_i64);
     let (mut encoded, mut properties) = (Vec::new(), Vec::new());
     headers.encode(&mut encoded);
     Properties { headers: Some(&encoded), ..Properties::default() }.encode(&mut properties);
-    Message::new(&Envelope { properties: &properties, ..Envelope::default() }, b"m")
+    Message::new(&Envelope { properties: &properties, delay_ms, ..Envelope::default() }, b"m")
 }
 
 #[test]
-fn what_came_while_its_like_waited_for_its_retry_is_known_after_that_has_gone() {
+fn what_waits_for_its_retry_is_there_and_its_like_a_duplicate() {
     let retry = Retry { on: RetryOn::All, min_ms: 1, max_ms: None, multiplier: None };
     let limits = Limits { deduplicates: true, retry: Some(retry), ..Limits::default() };
     let mut state = State::new(limits, false);
     enqueue(&mut state, told_apart());
     let first = state.lease_head(GET, NOW, &mut Effects::default()).unwrap();
     state.apply(Command::Return(first.seq, Cause::Returned), NOW, &mut Effects::default());
-    assert!(!enqueue(&mut state, told_apart()).duplicate, "nothing like it is there meanwhile");
+    assert!(enqueue(&mut state, told_apart()).duplicate);
     state.advance(NOW.plus_millis(1), &mut Effects::default());
-    assert_eq!(state.ready_len(), 2);
-    assert!(state.settle_head(&mut Effects::default()).is_some());
+    assert_eq!(state.ready_len(), 1);
     assert!(enqueue(&mut state, told_apart()).duplicate);
     assert!(state.settle_head(&mut Effects::default()).is_some());
     assert!(!enqueue(&mut state, told_apart()).duplicate);
+    state.apply(Command::Purge, NOW, &mut Effects::default());
+    assert!(!enqueue(&mut state, told_apart()).duplicate);
+}
+
+#[test]
+fn what_waits_when_duplicates_begin_to_be_refused_is_known() {
+    let mut state = State::new(Limits::default(), false);
+    state.apply(Command::Enqueue(told_apart_after(Some(5))), NOW, &mut Effects::default());
+    state.set_limits(Limits { deduplicates: true, ..Limits::default() });
+    assert!(enqueue(&mut state, told_apart()).duplicate);
+    let mut effects = Effects::default();
+    state.apply(Command::Purge, NOW, &mut effects);
+    assert_eq!((effects.purged, state.memory()), (1, 0));
+    assert!(!enqueue(&mut state, told_apart()).duplicate);
+}
+
+#[test]
+fn where_arrivals_are_refused_what_is_not_due_takes_its_room() {
+    let limits = Limits { length_max: Some(2), overflow: Overflow::RejectPublish, ..Limits::default() };
+    let mut state = State::new(limits, false);
+    let later = || Message::new(&Envelope { delay_ms: Some(5), ..Envelope::default() }, b"m");
+    assert!(!enqueue(&mut state, later()).refused);
+    assert!(!enqueue(&mut state, message("m")).refused);
+    assert!(enqueue(&mut state, later()).refused);
+    assert!(enqueue(&mut state, message("m")).refused);
+    state.advance(NOW.plus_millis(5), &mut Effects::default());
+    assert_eq!(state.ready_len(), 2);
+    state.set_limits(Limits { bytes_max: Some(2), overflow: Overflow::RejectPublish, ..Limits::default() });
+    assert!(enqueue(&mut state, message("m")).refused);
+    assert!(state.settle_head(&mut Effects::default()).is_some());
+    assert!(!enqueue(&mut state, later()).refused);
+    assert!(enqueue(&mut state, message("m")).refused);
 }

@@ -252,11 +252,7 @@ fn resolved(step: Step, number: u32, rules: &Rules, model: &Model) -> Option<Ste
     let consumer = |which| one_of(model.consuming(), which);
     let step = if rules.pages { step.apart() } else { step };
     Some(match step {
-        Step::Publish(publish) => {
-            // One that expires on disk is there until it has been read: its like may be due in that very moment.
-            let is_apart = !(rules.pages && rules.deduplicates && publish.delay_ms.is_some());
-            Step::Publish(Publish { number, header: publish.header.filter(|_| is_apart), ..publish })
-        }
+        Step::Publish(publish) => Step::Publish(Publish { number, ..publish }),
         Step::Settle { lease, end } => Step::Settle { lease: one_of(model.unsettled(), lease)?, end },
         Step::Cancel { consumer: which } => Step::Cancel { consumer: consumer(which)? },
         Step::Lose { consumer: which } => Step::Lose { consumer: consumer(which)? },

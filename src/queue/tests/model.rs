@@ -140,9 +140,7 @@ impl Model {
     }
 
     fn publish(&mut self, publish: &Publish) {
-        let like = |message: &&Message| message.publish.header == publish.header;
-        let is_there =
-            self.messages.iter().filter(like).any(|message| !matches!(message.at, Where::Waiting { .. }));
+        let is_there = self.messages.iter().any(|message| message.publish.header == publish.header);
         if self.rules.deduplicates && publish.header.is_some() && is_there {
             self.seen.answer = "duplicate".to_owned();
             return;
@@ -152,8 +150,11 @@ impl Model {
             "reject-publish-dlx" => !self.rules.quorum,
             overflow => overflow == "reject-publish",
         };
-        let octets = publish.body().len() as u64;
-        if publish.delay_ms.is_none() && rejects && self.is_too_much(1, octets) {
+        // What is not due has its room already.
+        let waiting = self.messages.iter().filter(|message| matches!(message.at, Where::Waiting { .. }));
+        let waiting: Vec<_> = waiting.map(|message| message.publish.body().len() as u64).collect();
+        let octets = waiting.iter().sum::<u64>() + publish.body().len() as u64;
+        if rejects && self.is_too_much(waiting.len() as u64 + 1, octets) {
             self.seen.answer = "refused".to_owned();
             if self.rules.overflow == "reject-publish-dlx" {
                 self.seen.dead.push((publish.number, "maxlen"));
@@ -213,16 +214,7 @@ impl Model {
         ready.sort_by_key(&due);
         let now = self.now;
         self.messages.retain(|message| !matches!(message.at, Where::Waiting { due, .. } if due <= now));
-        for message in ready {
-            let header = message.publish.header;
-            let like = |other: &&Message| other.publish.header == header;
-            let mut like = self.messages.iter().filter(like);
-            let is_there = like.any(|other| !matches!(other.at, Where::Waiting { .. }));
-            // Its like came meanwhile; but what was given out before is not lost for that.
-            if message.retried || !(self.rules.deduplicates && header.is_some() && is_there) {
-                self.arrive(message);
-            }
-        }
+        ready.into_iter().for_each(|message| self.arrive(message));
     }
 
     /// Heads of levels go whose time is over; the highest level first.
