@@ -48,8 +48,10 @@ impl Consumer {
     pub(super) fn run(mut self, time: &Time, counts: &Counts) -> io::Result<Histogram<u64>> {
         let mut latencies = histogram()?;
         let (mut received, mut acked) = (0_u64, 0_u64);
+        // A large body comes with a later read than its method.
+        let mut is_first = false;
         loop {
-            let (mut count, mut is_first, mut now) = (0, false, None);
+            let (mut count, mut now) = (0, None);
             let read = self.client.receive(|incoming| match incoming {
                 Incoming::Delivery => {
                     count += 1;
