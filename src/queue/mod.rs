@@ -226,7 +226,7 @@ impl Queue {
             inner.last_used = now;
             inner.last_active = now;
             inner.state.advance(now, &mut after.effects);
-            inner.state.expire_before(now, &mut after.effects);
+            inner.state.expire_all_before(now, &mut after.effects);
             let (seq, redelivered, returns) = match inner.state.next(now) {
                 Head::Empty => {
                     inner.tally.get_empty += 1;
@@ -346,8 +346,7 @@ impl Queue {
                 }
             }
         }
-        inner.state.expire_until(now, &mut after.effects);
-        inner.state.drop_overflow(&mut after.effects);
+        inner.state.drop_surplus(now, &mut after.effects);
     }
 
     /// Runs `change` under the lock, then does what follows from it without the lock.

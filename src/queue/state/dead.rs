@@ -238,7 +238,7 @@ mod tests {
 
     fn expire(state: &mut State, now: Timestamp) -> Effects {
         let mut effects = Effects::default();
-        state.expire_until(now, &mut effects);
+        while !state.expire_until(now, &mut effects) {}
         effects
     }
 

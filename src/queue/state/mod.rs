@@ -123,6 +123,10 @@ impl DropReason {
 /// Octets that a message takes in a queue besides its own: its entry and the two allocations.
 const ENTRY_OVERHEAD: u64 = 128;
 
+/// Messages that expire in one step: as long as the queue's lock is held, and whoever carries their letters is busy.
+/// The tick of a queue with more of them comes again at once, behind those of other queues.
+const EXPIRED_AT_ONCE: usize = 512;
+
 /// Octets of a lease whose message is not in memory.
 const LEASE_OVERHEAD: u64 = 96;
 
@@ -320,25 +324,46 @@ impl State {
         self.pop(effects)
     }
 
-    /// Drops ready messages at the head whose time is before `now`.
-    pub fn expire_before(&mut self, now: Timestamp, effects: &mut Effects) {
-        self.expire_while(|expires| expires < now, now, effects);
+    /// Drops ready messages at the head whose time is before `now`; a bounded step. Returns whether that was all.
+    pub fn expire_before(&mut self, now: Timestamp, effects: &mut Effects) -> bool {
+        self.expire_while(|expires| expires < now, now, effects)
     }
 
-    /// Drops ready messages at the head whose time has come.
+    /// Drops all ready messages at the head whose time is before `now`: for who is told what the queue holds.
+    pub fn expire_all_before(&mut self, now: Timestamp, effects: &mut Effects) {
+        while !self.expire_before(now, effects) {}
+    }
+
+    /// Drops ready messages at the head whose time has come; a bounded step. Returns whether that was all.
     ///
     /// A message with a TTL of zero may still be delivered in the instant of its arrival, so the two differ.
-    pub fn expire_until(&mut self, now: Timestamp, effects: &mut Effects) {
-        self.expire_while(|expires| expires <= now, now, effects);
+    pub fn expire_until(&mut self, now: Timestamp, effects: &mut Effects) -> bool {
+        self.expire_while(|expires| expires <= now, now, effects)
     }
 
-    fn expire_while(&mut self, is_over: impl Fn(Timestamp) -> bool, now: Timestamp, effects: &mut Effects) {
+    fn expire_while(
+        &mut self,
+        is_over: impl Fn(Timestamp) -> bool,
+        now: Timestamp,
+        effects: &mut Effects,
+    ) -> bool {
         let is_dead = |entry: &Entry| Self::death(entry, &is_over).is_some();
-        while self.has_room_for_dead()
-            && let Some(entry) = self.ready.pop_dead(is_dead)
-        {
+        for _ in 0..EXPIRED_AT_ONCE {
+            if !self.has_room_for_dead() {
+                return true;
+            }
+            let Some(entry) = self.ready.pop_dead(is_dead) else { return true };
             let reason = Self::death(&entry, &is_over).unwrap_or(DropReason::Expired);
             self.bury(entry, reason, now, effects);
+        }
+        false
+    }
+
+    /// Drops what has expired at the head, then what is more than the limits allow.
+    pub fn drop_surplus(&mut self, now: Timestamp, effects: &mut Effects) {
+        // While there is more that has expired, that is why it goes.
+        if self.expire_until(now, effects) {
+            self.drop_overflow(effects);
         }
     }
 

@@ -128,6 +128,20 @@ fn the_smaller_ttl_counts_and_the_deadline_is_the_heads() {
 }
 
 #[test]
+fn many_messages_that_expire_at_once_do_so_step_by_step_and_none_is_given_out_meanwhile() {
+    let mut state = State::new(Limits { message_ttl_ms: Some(50), ..Limits::default() }, false);
+    (0..=EXPIRED_AT_ONCE).for_each(|_| drop(enqueue(&mut state, message("old"))));
+    let now = NOW.plus_millis(51);
+    let mut effects = Effects::default();
+    assert!(!state.expire_until(now, &mut effects));
+    assert_eq!((effects.dropped.len(), state.ready_len()), (EXPIRED_AT_ONCE, 1));
+    assert!(matches!(state.next(now), Head::Empty));
+    assert_eq!(state.deadline(true), Some(NOW.plus_millis(50)), "the rest is due at once");
+    state.expire_all_before(now, &mut effects);
+    assert_eq!((effects.dropped.len(), state.ready_len()), (EXPIRED_AT_ONCE + 1, 0));
+}
+
+#[test]
 fn a_ttl_of_zero_survives_the_instant_of_its_arrival() {
     let mut state = State::new(Limits::default(), false);
     enqueue(&mut state, with_ttl("now", 0));
