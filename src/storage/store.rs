@@ -195,6 +195,11 @@ impl Store {
         LogPosition(self.shared.durable.load(Ordering::Acquire))
     }
 
+    /// How far the log has been appended to.
+    pub fn appended(&self) -> LogPosition {
+        LogPosition(self.shared.buffer.lock().position())
+    }
+
     /// How far the operating system has the log. At least [`Self::durable`].
     pub fn written(&self) -> LogPosition {
         LogPosition(self.shared.written.load(Ordering::Acquire))

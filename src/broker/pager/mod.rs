@@ -57,6 +57,9 @@ const ROUND: Duration = Duration::from_millis(ROUND_MS);
 /// Rounds after which a queue is looked at again of which nothing could leave the memory.
 const STUCK_ROUNDS: u32 = 10;
 
+/// The same while the log is on its way to the disk: what is there afterwards can leave.
+const PENDING_ROUNDS: u32 = 1;
+
 /// Rounds after which a read that failed is tried again.
 const RETRY_ROUNDS: u32 = 50;
 
@@ -76,6 +79,15 @@ pub(super) struct Pager {
     is_behind: AtomicBool,
     /// The spill has failed, and nothing was spilled since: said once.
     is_spill_broken: AtomicBool,
+}
+
+/// What became of a queue's messages that were to leave the memory.
+#[derive(Clone, Copy, Debug, Default)]
+struct Shrunk {
+    /// Octets freed.
+    freed: u64,
+    /// There were some for the log at the last look, durable or not.
+    is_logged: bool,
 }
 
 /// The threads; dropping it ends them.
@@ -321,37 +333,49 @@ impl Pager {
     }
 
     fn shrink_claimed(&self, queue: &Arc<Queue>) {
-        let freed = self.shrink(queue);
-        self.is_behind.store(freed > 0, Ordering::Relaxed);
+        // Asked before: what the log is about to have is looked at once more when it has it.
+        let is_log_behind = self.is_log_behind();
+        let Shrunk { freed, is_logged } = self.shrink(queue);
+        let is_pending = is_log_behind && is_logged;
+        self.is_behind.store(freed > 0 || is_pending, Ordering::Relaxed);
         if freed > 0 || !self.is_over() {
             queue.release_page_out();
             // It may have grown meanwhile, and been told that somebody sees to it.
             self.grew(queue);
         } else {
-            self.work.lock().stuck.push((STUCK_ROUNDS, Arc::downgrade(queue)));
+            let rounds = if is_pending { PENDING_ROUNDS } else { STUCK_ROUNDS };
+            self.work.lock().stuck.push((rounds, Arc::downgrade(queue)));
         }
     }
 
-    /// Lets messages of a queue leave the memory, one step or as many as the budget asks for. Returns the octets freed.
-    fn shrink(&self, queue: &Arc<Queue>) -> u64 {
-        let mut freed = 0;
+    /// Whether something is on its way to the log that is not durable yet: it cannot leave the memory, and will be able
+    /// to without anybody's help.
+    fn is_log_behind(&self) -> bool {
+        let store = self.log.store();
+        store.durable() < store.appended()
+    }
+
+    /// Lets messages of a queue leave the memory, one step or as many as the budget asks for.
+    fn shrink(&self, queue: &Arc<Queue>) -> Shrunk {
+        let mut shrunk = Shrunk::default();
         while self.is_over() {
             let kept = if self.is_far_over() { KEPT / THRIFT as u64 } else { KEPT };
             let candidates = queue.page_out_candidates(kept);
             if candidates.is_empty() {
                 break;
             }
+            shrunk.is_logged = !candidates.logged.is_empty();
             let known = self.whereabouts(queue.id, &candidates);
             let taken = known.spilled.clone();
             let evicted = queue.page_out(&candidates, known, self.clock.now());
             let octets = evicted.octets;
-            freed += octets;
+            shrunk.freed += octets;
             self.forget_unused(queue.id, &taken, evicted.spilled);
             if octets == 0 || self.work.lock().is_awaited() {
                 break;
             }
         }
-        freed
+        shrunk
     }
 
     /// Where the candidates can be read; those that are nowhere are spilled.
@@ -401,7 +425,7 @@ impl Pager {
             vhosts.retain(|vhost| vhost.strong_count() > 0);
             vhosts.iter().filter_map(Weak::upgrade).collect()
         };
-        let mut freed = 0;
+        let (is_log_behind, mut is_logged, mut freed) = (self.is_log_behind(), false, 0);
         for vhost in vhosts {
             let queues: Vec<_> = vhost.queues.iter().map(|entry| Arc::downgrade(entry.value())).collect();
             for queue in queues.iter().filter_map(Weak::upgrade) {
@@ -410,12 +434,14 @@ impl Pager {
                 }
                 // Whoever has claimed it sees to it: two at once would spill the same messages, and forget them again.
                 if queue.memory() > 0 && queue.claim_page_out() {
-                    freed += self.shrink(&queue);
+                    let shrunk = self.shrink(&queue);
+                    freed += shrunk.freed;
+                    is_logged |= shrunk.is_logged;
                     queue.release_page_out();
                 }
             }
         }
-        self.is_behind.store(freed > 0, Ordering::Relaxed);
+        self.is_behind.store(freed > 0 || is_log_behind && is_logged, Ordering::Relaxed);
         let mut work = self.work.lock();
         work.is_sweeping = false;
         work.sweep_in = if freed > 0 { 0 } else { SWEEP_ROUNDS };

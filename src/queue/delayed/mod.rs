@@ -284,28 +284,38 @@ impl Delayed {
         self.slots.values().for_each(|level| level.each_evictable(0, usize::MAX, each));
     }
 
-    /// Calls `each` with about `most` messages that may leave the memory, those that are due last first.
+    /// Calls `each` with about `most` messages that may leave the memory: some of each slot, and more of those that are
+    /// due last. What came last to a slot may not be on disk yet, and must not be in the way of all others.
     pub(super) fn each_evictable(&self, most: usize, each: &mut dyn FnMut(&Entry)) {
-        let mut left = most;
-        for (_, level) in self.slots.iter().rev().take_while(|(slot, _)| slot.opens() > self.now) {
-            level.each_evictable(0, left, &mut |entry| {
-                left = left.saturating_sub(1);
-                each(entry);
-            });
+        for (slot, quota) in self.quotas(most) {
+            let level = self.slots.get(&slot);
+            level.into_iter().for_each(|level| level.each_evictable(0, quota, each));
         }
     }
 
     /// Lets those of the same messages go of which `stored` says where they are.
     pub(super) fn evict(&mut self, most: usize, stored: &mut dyn FnMut(&Entry) -> Option<Home>) {
-        let (mut left, now) = (most, self.now);
-        for (_, level) in self.slots.iter_mut().rev().take_while(|(slot, _)| slot.opens() > now) {
+        for (slot, quota) in self.quotas(most) {
+            let Some(level) = self.slots.get_mut(&slot) else { continue };
             let before = level.cold.len();
-            level.evict(0, left, &mut |entry| {
-                left = left.saturating_sub(1);
-                stored(entry)
-            });
+            level.evict(0, quota, stored);
             self.cold += level.cold.len() - before;
         }
+    }
+
+    /// How many of `most` messages may leave of each slot that is not open, those that are due last first.
+    fn quotas(&self, most: usize) -> Vec<(Slot, usize)> {
+        let closed = self.slots.iter().rev().take_while(|(slot, _)| slot.opens() > self.now);
+        let warm = closed.map(|(slot, level)| (*slot, level.warm_len())).filter(|(_, warm)| *warm > 0);
+        let warm: Vec<_> = warm.collect();
+        let share = most.checked_div(warm.len()).unwrap_or_default().max(1);
+        let mut left = most.saturating_sub(warm.iter().map(|(_, warm)| share.min(*warm)).sum());
+        let quota = |(slot, warm): (Slot, usize)| {
+            let more = left.min(warm.saturating_sub(share));
+            left -= more;
+            (slot, share.min(warm) + more)
+        };
+        warm.into_iter().map(quota).collect()
     }
 
     /// Forgets everything; `departures` is told of what was stored, `each` sees what was in memory. Returns how many

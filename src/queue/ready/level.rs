@@ -151,6 +151,11 @@ impl Level {
         taken
     }
 
+    /// Number of messages that are in memory.
+    pub(in crate::queue) fn warm_len(&self) -> usize {
+        self.returned.len() + self.loaded.len() + self.fresh.len()
+    }
+
     /// Calls `each` with up to `most` messages that may leave the memory; the first `keep` stay.
     pub(in crate::queue) fn each_evictable(&self, keep: usize, most: usize, each: &mut dyn FnMut(&Entry)) {
         let (returned, loaded, fresh) = self.kept(keep);

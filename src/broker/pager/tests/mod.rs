@@ -12,7 +12,7 @@ use crate::name::Name;
 use crate::queue::{
     Delivery, Got, LeaseRef, Offered, Outlet, QueueArguments, QueueOptions, Settlement, Subscription,
 };
-use crate::storage::Options;
+use crate::storage::{Driver, Options};
 use lepus_protocol::FieldTable;
 
 mod model;
@@ -30,8 +30,12 @@ impl World {
     }
 
     fn open_with(dir: &Path, budget: u64) -> Self {
+        Self::open_on(dir, budget, Options { log_file_len: 1 << 20, ..Options::default() })
+    }
+
+    fn open_on(dir: &Path, budget: u64, options: Options) -> Self {
         let memory = MemoryLimits { alarm: u64::MAX, messages: budget };
-        let data = DataDir::open_with(dir, Options { log_file_len: 1 << 20, ..Options::default() }).unwrap();
+        let data = DataDir::open_with(dir, options).unwrap();
         let (rules, first) = (LoginRules::default(), FirstUser::default());
         let opened = Broker::assemble(rules, &first, Clock::start(), memory, Some(data)).unwrap();
         Self { broker: opened.0, pager: opened.1.unwrap() }
@@ -149,6 +153,23 @@ fn messages_leave_the_memory_and_come_back_in_order_whatever_they_are() {
     assert_eq!((queue.memory(), queue.counts().ready), (0, 1000));
     assert_eq!(world.drain(&queue), numbers(0..1000));
     assert_eq!((queue.memory(), queue.counts().ready), (0, 0));
+}
+
+#[test]
+fn publishers_wait_while_the_log_is_on_its_way_to_the_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = World::open_on(dir.path(), 0, Options { driver: Driver::Caller, ..Options::default() });
+    let queue = world.declare("slow disk", FieldTable::new());
+    world.publish(&queue, Envelope { persistent: true, ..Envelope::default() }, "kept");
+    let job = world.pager.work.lock().next().unwrap();
+    world.pager.carry_out(job);
+    assert!(world.pager.is_behind(), "nothing can leave the memory yet");
+    let soon: Vec<_> = world.pager.work.lock().stuck.iter().map(|(rounds, _)| *rounds).collect();
+    assert_eq!(soon, [PENDING_ROUNDS]);
+    world.pager.log.store().commit().unwrap();
+    world.pager.shrink_claimed(&queue);
+    assert!(!world.pager.is_behind());
+    assert_eq!(queue.memory(), 0);
 }
 
 #[test]
