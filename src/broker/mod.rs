@@ -44,6 +44,7 @@ mod unused;
 pub mod upkeep;
 pub mod vhost;
 mod vhosts;
+pub mod waiting;
 
 use std::io;
 use std::sync::Arc;

@@ -15,6 +15,7 @@ mod clients;
 mod context;
 pub(crate) mod ctl;
 mod definitions;
+mod delayed;
 mod exchanges;
 mod failure;
 mod health;
@@ -70,6 +71,8 @@ pub(crate) enum Command {
     /// Delivery leases: who holds which message, since when, until when.
     #[command(visible_alias = "leases")]
     Lease(Of<leases::Command>),
+    /// Messages that are not due yet: when they will be, and why.
+    Delayed(Of<delayed::Command>),
     /// Publish a message.
     Publish(With<messages::Publish>),
     /// Look at the first messages of a queue, or take them out.
@@ -140,6 +143,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Channel(of) => of.run(clients::Channels::run),
         Command::Consumer(of) => of.run(clients::Consumers::run),
         Command::Lease(of) => of.run(leases::Command::run),
+        Command::Delayed(of) => of.run(delayed::Command::run),
         Command::Publish(with) => with.run(messages::Publish::run),
         Command::Get(with) => with.run(messages::Get::run),
         Command::Tail(with) => with.run(tail::Tail::run),

@@ -131,6 +131,9 @@ const ENTITIES: &[Route] = routes! {
     "/queues/{vhost}/{queue}/actions" {
         post queues::act = "Act on a queue: {\"action\": \"move\", \"to\": queue, \"count\": number} moves messages",
     }
+    "/queues/{vhost}/{queue}/delayed" {
+        get queues::waiting = "What waits until it is due, when and why; page_size=, after= the next of a page before",
+    }
     "/queues/{vhost}/{queue}/leases" { list queues::leases = "Who holds which message, since when, until when" }
 };
 

@@ -4,6 +4,7 @@ use std::fmt;
 
 use lepus_protocol::{ChannelId, FieldTable, ShortString};
 
+use super::delayed::{Bookmark, DelayedPage};
 use super::lease::Lease;
 use super::{ConsumerId, Holder, Inner, Queue, Seq};
 use crate::clock::Timestamp;
@@ -111,6 +112,12 @@ impl Queue {
     /// The consumers, in order of subscription.
     pub fn subscribers(&self) -> Vec<Subscriber> {
         self.inner.lock().consumers.list()
+    }
+
+    /// At most so many messages that are not due, `after` a bookmark or from the first one on. What it costs depends on
+    /// how many are asked for, not on how many there are.
+    pub fn delayed_page(&self, after: Option<Bookmark>, most: usize) -> DelayedPage {
+        self.inner.lock().state.delayed_page(after, most)
     }
 
     /// Who holds which message, since when, until when, in order of the messages.

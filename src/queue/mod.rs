@@ -41,6 +41,7 @@ use crate::name::Name;
 pub use arguments::QueueArguments;
 pub use consumers::{ConsumerId, Subscription};
 pub use definition::AwaitedDefinition;
+pub use delayed::{Bookmark, DelayedPage, NoBookmark, Waiting};
 pub use inspect::{Counts, LeaseReport, Origin, Report, Subscriber};
 pub use lane::Lane;
 pub use lease::{FetchId, Holder};

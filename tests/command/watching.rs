@@ -1,9 +1,9 @@
-//! Status, health, top, connections, channels, consumers, leases.
+//! Status, health, top, connections, channels, consumers, leases, delayed messages.
 
 use serde_json::json;
 
 use crate::broker::Broker;
-use crate::support::{consume, declare};
+use crate::support::{consume, declare, publish};
 
 #[test]
 fn status_says_what_the_broker_is() {
@@ -54,6 +54,27 @@ async fn who_is_connected_and_holds_what_is_listed_and_can_be_closed() {
     broker.ok(&["connection", "close", name, "--reason", "go away"]);
     let close = peer.expect(0, "connection.close").await;
     assert!(format!("{close:?}").contains("go away"), "{close:?}");
+}
+
+#[tokio::test]
+async fn delayed_messages_are_listed_with_their_queue_and_when_they_are_due() {
+    let broker = Broker::start();
+    let mut peer = broker.channel().await;
+    peer.call(1, declare("later")).await;
+    peer.call(1, declare("now")).await;
+    for delay in [7_200_000_i32, 3_600_000] {
+        let message = publish("", "later", "m").header("x-delay", delay);
+        peer.publish(1, message.property("message-id", &*delay.to_string())).await;
+    }
+    peer.call(1, declare("later")).await;
+    let listed = broker.json(&["delayed", "list"]);
+    let seen: Vec<_> =
+        listed.as_array().unwrap().iter().map(|row| (&row["queue"], &row["message_id"])).collect();
+    assert_eq!(seen, [(&json!("later"), &json!("3600000")), (&json!("later"), &json!("7200000"))]);
+    assert_eq!(broker.json(&["delayed", "show", "later", "--count", "1"]).as_array().unwrap().len(), 1);
+    let table = broker.ok(&["delayed", "list"]);
+    assert!(table.starts_with("VHOST  QUEUE  DUE"), "{table}");
+    assert_eq!(broker.json(&["delayed", "show", "now"]), json!([]));
 }
 
 #[test]

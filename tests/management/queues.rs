@@ -1,4 +1,4 @@
-//! Queues: list, declare, delete, purge, get, leases.
+//! Queues: list, declare, delete, purge, get, leases, delayed messages.
 
 use crate::http::Broker;
 use crate::support::{bind, consume, declare, get, publish, qos, reject, unique};
@@ -236,4 +236,78 @@ async fn dead_messages_that_wait_for_a_way_are_counted_and_listed() {
     );
     let leases = broker.json(&format!("{path}/leases")).await;
     assert_eq!((&leases[0]["dead"], &leases[0]["expires_at"]), (&json!(true), &Value::Null));
+}
+
+#[tokio::test]
+async fn delayed_messages_tell_when_they_are_due_and_why() {
+    let broker = Broker::start().await;
+    let mut peer = broker.channel().await;
+    let queue = unique("later");
+    let method = declare(&queue).flag("durable").arg("x-delayed-retry-type", "all");
+    peer.call(1, method.arg("x-delayed-retry-min", 3_600_000_i64)).await;
+    peer.publish(1, publish("", &queue, "comes back").property("delivery-mode", 2)).await;
+    let later = publish("", &queue, "four").header("x-delay", 60_000_i32);
+    peer.publish(1, later.property("message-id", "id 4")).await;
+    let got = peer.expect_get(1, &queue, "comes back").await;
+    peer.send(1, reject(got.delivery_tag()).flag("requeue")).await;
+    peer.expect_empty(1, &queue).await;
+    let path = format!("/queues/%2F/{queue}/delayed");
+    let page = broker.json(&path).await;
+    assert_eq!(
+        (&page["item_count"], &page["total_count"], &page["next"]),
+        (&json!(2), &json!(2), &Value::Null)
+    );
+    let (delay, retry) = (&page["items"][0], &page["items"][1]);
+    assert_eq!((&delay["reason"], &delay["delivery_count"]), (&json!("delay"), &json!(0)));
+    assert_eq!((&delay["message_id"], &delay["payload_bytes"]), (&json!("id 4"), &json!(4)));
+    assert_eq!((&delay["exchange"], &delay["routing_key"]), (&json!(""), &json!(queue)));
+    let (due_at, due_in) = (delay["due_at"].as_u64().unwrap(), delay["due_in"].as_u64().unwrap());
+    assert!(due_in <= 60_000 && due_at > 1_600_000_000_000, "{delay}");
+    assert_eq!((&retry["reason"], &retry["delivery_count"]), (&json!("retry"), &json!(1)));
+    assert!(retry["due_at"].as_u64().unwrap() > due_at, "{retry}");
+    assert!(!page.to_string().contains("comes back"), "no bodies");
+}
+
+#[tokio::test]
+async fn many_delayed_messages_are_listed_a_page_at_a_time_also_from_the_disk() {
+    let broker = Broker::start_with(|config| config.message_memory = 1).await;
+    let mut peer = broker.channel().await;
+    let queue = unique("many");
+    peer.call(1, declare(&queue).flag("durable")).await;
+    for number in 0..600_i32 {
+        let delay = 3_600_000 + 60_000 * number;
+        let message = publish("", &queue, "m").header("x-delay", delay);
+        let message = message.property("delivery-mode", 2).property("message-id", &*number.to_string());
+        peer.publish(1, message).await;
+    }
+    let path = format!("/queues/%2F/{queue}");
+    broker.eventually(&path, |found| found["messages_delayed"] == 600).await;
+    let (mut seen, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = broker.json(&format!("{path}/delayed?page_size=77&after={after}")).await;
+        let items = page["items"].as_array().unwrap();
+        assert!(items.len() <= 77);
+        seen.extend(items.iter().map(|item| item["message_id"].as_str().unwrap().parse::<i32>().unwrap()));
+        let Some(next) = page["next"].as_str() else { break };
+        after = next.to_owned();
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, (0..600).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_page_of_delayed_messages_that_cannot_be_is_refused_with_the_reason() {
+    let broker = Broker::start().await;
+    broker.put("/queues/%2F/q", "{}").await;
+    for (query, said) in [
+        ("page_size=0", "page_size=0 is not a number from 1 to 500"),
+        ("page_size=501", "page_size=501 is not a number from 1 to 500"),
+        ("page_size=x", "page_size=x is not a number from 1 to 500"),
+        ("after=there", "after=there is not the 'next' of a page before; leave it out to begin"),
+    ] {
+        let answer = broker.get(&format!("/queues/%2F/q/delayed?{query}")).await;
+        assert_eq!((answer.status, answer.refusal().1.as_str()), (400, said));
+    }
+    assert_eq!(broker.get("/queues/%2F/nothing/delayed").await.status, 404);
+    assert_eq!(broker.json("/queues/%2F/q/delayed").await["items"], json!([]));
 }

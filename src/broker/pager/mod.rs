@@ -190,10 +190,24 @@ impl Pager {
         seq: Seq,
         home: Home,
     ) -> Result<Option<Message>, StoreError> {
+        Ok(self.peek(queue, level, seq, home)?.map(|stored| stored.message))
+    }
+
+    /// The same with what the store knows besides.
+    ///
+    /// # Errors
+    /// Octets on disk have changed, or the disk refuses.
+    pub(super) fn peek(
+        &self,
+        queue: EntityId,
+        level: Lane,
+        seq: Seq,
+        home: Home,
+    ) -> Result<Option<Stored>, StoreError> {
         let mut found = Vec::new();
         self.read_store(home, (queue, level), seq, 1, &mut found)?;
         let first = found.first().filter(|first| first.seq.0 == seq.get());
-        Ok(first.map(|first| Message::from_image(&first.image)))
+        Ok(first.map(|first| stored(first, home)))
     }
 
     /// Stored messages have left a queue.

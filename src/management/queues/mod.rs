@@ -3,6 +3,7 @@
 mod leases;
 mod messages;
 mod moving;
+mod waiting;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use serde_json::{Map, Value};
 
 pub(super) use leases::leases;
 pub(super) use messages::get as get_messages;
+pub(super) use waiting::waiting;
 
 use super::answer::{Answer, done, put};
 use super::api::Api;

@@ -10,3 +10,4 @@ pub(super) mod overview;
 pub(super) mod queue;
 pub(super) mod stats;
 pub(super) mod vhost;
+pub(super) mod waiting;

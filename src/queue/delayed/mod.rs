@@ -13,6 +13,7 @@
 //! Of what is due at the same moment the first to arrive is ready first: a message goes to the highest slot that covers
 //! its moment and is not opened yet, or not emptied yet, so that none overtakes another.
 
+mod page;
 mod slot;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,8 @@ use super::lane::Lane;
 use super::ready::{Departures, Entry, Head, Home, Level, Seq};
 use crate::clock::Timestamp;
 use crate::message::Message;
+
+pub use page::{Bookmark, DelayedPage, NoBookmark, Waiting};
 
 use slot::{DUE_MAX, HEIGHTS, NEAR, Slot};
 

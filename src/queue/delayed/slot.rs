@@ -45,6 +45,12 @@ impl Slot {
         }
     }
 
+    /// The slot of a height that begins at a moment, if one does.
+    pub(super) fn starting(start: Timestamp, height: u8) -> Option<Self> {
+        let slot = (height < HEIGHTS && start <= DUE_MAX).then(|| Self::covering(start, height))?;
+        (slot.start == start).then_some(slot)
+    }
+
     /// When its messages are to move on: long enough before the first is due that there is time for all.
     pub(super) fn opens(self) -> Timestamp {
         self.opens

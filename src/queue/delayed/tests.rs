@@ -152,6 +152,96 @@ fn of_many_messages_few_are_in_memory_and_each_is_written_a_few_times() {
 }
 
 #[test]
+fn what_is_not_on_disk_yet_of_one_stretch_of_time_does_not_keep_others_in_memory() {
+    let mut world = World::crowded();
+    for delay in [HOUR, DAY] {
+        for _ in 0..100 {
+            world.push(delay);
+        }
+    }
+    let of_last = world.delayed.slots.keys().next_back().unwrap().lane();
+    let mut candidates = 0;
+    world.delayed.each_evictable(100, &mut |_| candidates += 1);
+    assert_eq!(candidates, 100);
+    world.delayed.evict(100, &mut |entry| (entry.level != of_last).then_some(entry.home));
+    assert_eq!(world.delayed.cold, 50);
+    let all = &mut |entry: &Entry| Some(entry.home);
+    (0..2).for_each(|_| world.delayed.evict(100, all));
+    assert_eq!(world.delayed.cold, 200);
+}
+
+#[test]
+fn a_look_page_by_page_sees_each_once_wherever_it_is_and_those_due_soon_first() {
+    let mut world = World::new();
+    for number in 0..400 {
+        world.push(number * MINUTE);
+    }
+    world.evict();
+    for number in 0..50 {
+        world.push(number * HOUR);
+    }
+    let (mut dues, mut cold, mut after) = (Vec::new(), 0, None);
+    loop {
+        let page = world.delayed.page(after, 7);
+        assert!(page.messages.len() <= 7 && page.total == 450);
+        for waiting in &page.messages {
+            match waiting {
+                Waiting::Here { due, message } => {
+                    let number = u64::from_le_bytes(message.body().try_into().unwrap());
+                    dues.push((due.as_millis(), number));
+                }
+                Waiting::Stored(lane, seq, home) => {
+                    assert_eq!(*home, Home::Log);
+                    cold += 1;
+                    dues.push(world.log[&(*lane, seq.get())]);
+                }
+            }
+        }
+        let Some(next) = page.next else { break };
+        assert_eq!(next.to_string().parse(), Ok(next));
+        after = Some(next);
+    }
+    assert!(cold > 100, "{cold}");
+    assert!(dues[..RESTING.count].is_sorted());
+    dues.sort_unstable();
+    let mut all: Vec<_> = world.log.values().copied().collect();
+    all.sort_unstable();
+    assert_eq!(dues, all);
+}
+
+#[test]
+fn a_look_goes_on_behind_what_has_left_meanwhile() {
+    let mut world = World::crowded();
+    for _ in 0..20 {
+        world.push(HOUR);
+    }
+    let begun = world.delayed.page(None, RESTING.count + 5);
+    world.now += 2 * HOUR;
+    world.work_off();
+    assert!(world.delayed.page(begun.next, 100).messages.is_empty());
+    assert_eq!(world.delayed.page(None, 1000).messages.len(), RESTING.count);
+}
+
+#[test]
+fn what_is_no_bookmark_is_refused() {
+    for text in [
+        "",
+        "near",
+        "near-1",
+        "near-1-2-3",
+        "near--1",
+        "slot-7-0-1",
+        "slot-0-5-1",
+        "slot-0-1024-x",
+        "far-1-2",
+    ] {
+        assert_eq!(text.parse::<Bookmark>(), Err(NoBookmark), "{text}");
+    }
+    assert!("slot-0-1024-3".parse::<Bookmark>().is_ok());
+    assert!(format!("slot-0-{}-3", u64::MAX).parse::<Bookmark>().is_err());
+}
+
+#[test]
 fn more_messages_at_one_moment_than_may_be_near_are_all_ready_in_order_of_arrival() {
     let mut world = World::crowded();
     for _ in 0..DRAINED.count + 5_000 {

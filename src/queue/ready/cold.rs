@@ -51,6 +51,13 @@ impl Cold {
         (self.logged.first_from(0).map(Seq::new), self.spilled.first_from(0).map(Seq::new))
     }
 
+    /// The lowest seq from this one on, and which store has it.
+    pub(super) fn next_from(&self, from: Seq) -> Option<(Seq, Home)> {
+        let logged = self.logged.first_from(from.get()).map(|seq| (Seq::new(seq), Home::Log));
+        let spilled = self.spilled.first_from(from.get()).map(|seq| (Seq::new(seq), Home::Spill));
+        logged.into_iter().chain(spilled).min_by_key(|(seq, _)| *seq)
+    }
+
     /// When the lowest expires, if that is known: `Some(None)` is never.
     pub(in crate::queue) fn head_expiry(&self) -> Option<Option<Timestamp>> {
         self.known_expiry.filter(|(seq, _)| Some(*seq) == self.first).map(|(_, expires)| expires)

@@ -35,6 +35,15 @@ enum Front {
     Fresh,
 }
 
+/// A message that is looked at and stays where it is.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::queue) enum Glimpse<'a> {
+    /// In memory.
+    Entry(&'a Entry),
+    /// On disk only, in this store.
+    Cold(Home),
+}
+
 impl Level {
     pub(in crate::queue) fn push(&mut self, entry: Entry) {
         self.fresh.push_back(entry);
@@ -66,6 +75,29 @@ impl Level {
             Head::Cold => self.cold.first(),
             Head::Empty => None,
         }
+    }
+
+    /// The messages behind a place, in order.
+    pub(in crate::queue) fn glimpses_after(&self, after: Seq) -> impl Iterator<Item = (Seq, Glimpse<'_>)> {
+        let mut seen = after;
+        std::iter::from_fn(move || {
+            let found = self.glimpse_after(seen)?;
+            seen = found.0;
+            Some(found)
+        })
+    }
+
+    fn glimpse_after(&self, seen: Seq) -> Option<(Seq, Glimpse<'_>)> {
+        let behind = |entries: &'_ VecDeque<Entry>| entries.partition_point(|entry| entry.seq <= seen);
+        let next = Seq::new(seen.get().saturating_add(1));
+        let entries = [
+            self.returned.range(next..).next().map(|(_, entry)| entry),
+            self.loaded.get(behind(&self.loaded)),
+            self.fresh.get(behind(&self.fresh)),
+        ];
+        let entries = entries.into_iter().flatten().map(|entry| (entry.seq, Glimpse::Entry(entry)));
+        let cold = self.cold.next_from(next).map(|(seq, home)| (seq, Glimpse::Cold(home)));
+        entries.chain(cold).min_by_key(|(seq, _)| *seq)
     }
 
     /// Takes the head, unless it is on disk only.

@@ -11,7 +11,7 @@ use crate::message::Message;
 pub use departures::{Departed, Departures};
 
 use cold::COUNT_OCTETS;
-pub(super) use level::{Level, is_in};
+pub(super) use level::{Glimpse, Level, is_in};
 
 /// A message's place in its queue: counted from 1 in order of arrival, never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

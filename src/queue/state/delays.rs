@@ -5,7 +5,7 @@
 use super::{DropReason, Effects, Lease, Remains, State, memory_of};
 use crate::clock::Timestamp;
 use crate::message::{Message, Retried};
-use crate::queue::delayed::{is_near, moved_home};
+use crate::queue::delayed::{Bookmark, DelayedPage, is_near, moved_home};
 use crate::queue::lane::Lane;
 use crate::queue::ready::{Departures, Entry, Home, Seq};
 use crate::queue::retry::Cause;
@@ -189,6 +189,11 @@ impl State {
     /// Number of messages that are not due.
     pub fn delayed_len(&self) -> usize {
         self.delayed.len()
+    }
+
+    /// At most so many messages that are not due, `after` a bookmark.
+    pub fn delayed_page(&self, after: Option<Bookmark>, most: usize) -> DelayedPage {
+        self.delayed.page(after, most)
     }
 
     /// Lanes that messages were in that were not due.
