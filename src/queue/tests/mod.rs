@@ -17,6 +17,9 @@ const CASES: u32 = 1_000;
 /// The same ones each time, unless somebody asks for others.
 const SEED: u64 = 7;
 
+/// Milliseconds until dead letters are tried again that did not arrive.
+const AGAIN_AFTER_MS: u64 = 1_000;
+
 /// What holds for the queue.
 #[derive(Clone, Debug, Default)]
 struct Rules {
@@ -32,7 +35,11 @@ struct Rules {
     single_active: bool,
     deduplicates: bool,
     lease_ms: Option<u64>,
-    /// Messages leave the memory.
+    /// `x-expires`.
+    idle_ms: Option<u64>,
+    /// Dead messages stay until their letters have arrived; of the type quorum then, and refusing what is too much.
+    keeps_dead: bool,
+    /// Messages leave the memory, and the broker is restarted.
     pages: bool,
 }
 
@@ -112,6 +119,16 @@ enum Step {
     },
     /// What can leaves the memory.
     Evict,
+    /// Another policy holds. What a queue is declared with stays.
+    Govern(Rules),
+    /// Dead letters arrive, or do not.
+    Post {
+        is_open: bool,
+    },
+    /// The broker ends, in an orderly way or not, and starts again.
+    Restart {
+        is_crash: bool,
+    },
 }
 
 /// A message that was given out; to nobody in particular with basic.get.
@@ -132,8 +149,10 @@ struct Seen {
     dead: Vec<(u32, &'static str)>,
     /// Consumers that held something for too long.
     expired: Vec<usize>,
-    /// Ready, leased, delayed, consumers; octets of ready bodies.
-    counts: (usize, usize, usize, usize, u64),
+    /// Ready, leased, delayed, dead, consumers; octets of ready bodies.
+    counts: (usize, usize, usize, usize, usize, u64),
+    /// The queue is gone, for nobody used it.
+    is_over: bool,
 }
 
 /// What is behind a message on disk and expires in this very millisecond is given out or not, as it happens. So where
@@ -180,7 +199,10 @@ impl Step {
             | Self::Block { .. }
             | Self::Unblock { .. }
             | Self::Purge
-            | Self::Evict) => step,
+            | Self::Evict
+            | Self::Govern(_)
+            | Self::Post { .. }
+            | Self::Restart { .. }) => step,
         }
     }
 }
@@ -205,14 +227,18 @@ fn rules() -> impl Strategy<Value = Rules> {
         backoff.prop_map(|(on, min_ms, max_ms, multiplier)| Backoff { on, min_ms, max_ms, multiplier });
     let limits = (maybe(0..25), maybe(0..6), maybe(0..40), overflow, prop::option::weighted(0.3, 0..4_u32));
     let switches = (any::<bool>(), prop::option::of(0..4_u8), any::<bool>(), any::<bool>(), any::<bool>());
-    (limits, switches, prop::option::weighted(0.4, backoff), maybe(5..30)).prop_map(
-        |(limits, switches, retry, lease_ms)| {
+    let leases = (maybe(5..30), prop::option::weighted(0.2, 10..60_u64), any::<bool>());
+    (limits, switches, prop::option::weighted(0.4, backoff), leases).prop_map(
+        |(limits, switches, retry, (lease_ms, idle_ms, keeps_dead))| {
             let (ttl_ms, length_max, bytes_max, overflow, delivery_limit) = limits;
             let (quorum, priority_max, single_active, deduplicates, pages) = switches;
             let quorum = quorum && priority_max.is_none();
+            let keeps_dead = keeps_dead && quorum;
+            let overflow = if keeps_dead { "reject-publish" } else { overflow };
             let rules =
                 Rules { quorum, priority_max, ttl_ms, length_max, bytes_max, overflow, ..Rules::default() };
-            Rules { delivery_limit, retry, single_active, deduplicates, lease_ms, pages, ..rules }.apart()
+            let rules = Rules { delivery_limit, retry, single_active, deduplicates, lease_ms, ..rules };
+            Rules { idle_ms, keeps_dead, pages, ..rules }.apart()
         },
     )
 }
@@ -243,7 +269,22 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Purge),
         5 => (1..15_u64).prop_map(|ms| Step::Pass { ms }),
         4 => Just(Step::Evict),
+        1 => rules().prop_map(Step::Govern),
+        2 => any::<bool>().prop_map(|is_open| Step::Post { is_open }),
+        1 => any::<bool>().prop_map(|is_crash| Step::Restart { is_crash }),
     ]
+}
+
+impl Rules {
+    /// The same queue where `others` hold as far as a policy can say.
+    fn governed(&self, others: &Self) -> Self {
+        let Self { ttl_ms, length_max, bytes_max, delivery_limit, idle_ms, .. } = *others;
+        let lease_ms = others.lease_ms;
+        let overflow = if self.keeps_dead { self.overflow } else { others.overflow };
+        let retry = others.retry.clone();
+        let rules = Self { ttl_ms, length_max, bytes_max, delivery_limit, idle_ms, ..self.clone() };
+        Self { lease_ms, overflow, retry, ..rules }.apart()
+    }
 }
 
 /// The step with a consumer and a lease that there are; `None` if there is none.
@@ -258,7 +299,13 @@ fn resolved(step: Step, number: u32, rules: &Rules, model: &Model) -> Option<Ste
         Step::Lose { consumer: which } => Step::Lose { consumer: consumer(which)? },
         Step::Block { consumer: which } => Step::Block { consumer: consumer(which)? },
         Step::Unblock { consumer: which } => Step::Unblock { consumer: consumer(which)? },
-        step @ (Step::Get { .. } | Step::Consume(_) | Step::Purge | Step::Pass { .. } | Step::Evict) => step,
+        // Until letters are tried again.
+        Step::Post { .. } if model.letters_wait() => Step::Pass { ms: AGAIN_AFTER_MS },
+        Step::Govern(others) => Step::Govern(rules.governed(&others)),
+        // What a start has to read again is not there at once, as in a queue whose messages leave the memory.
+        Step::Restart { is_crash } => rules.pages.then_some(Step::Restart { is_crash })?,
+        step @ (Step::Get { .. } | Step::Consume(_) | Step::Purge | Step::Pass { .. }) => step,
+        step @ (Step::Evict | Step::Post { .. }) => step,
     })
 }
 
@@ -273,17 +320,24 @@ fn config() -> ProptestConfig {
 fn agree(rules: &Rules, steps: Vec<Step>) -> Result<(), TestCaseError> {
     let mut model = Model::new(rules.clone());
     let mut real = Real::new(rules);
-    let mut done = Vec::new();
+    let (mut rules, mut done) = (rules.clone(), Vec::new());
     for (number, step) in (0..).zip(steps) {
-        let Some(step) = resolved(step, number, rules, &model) else { continue };
+        let Some(step) = resolved(step, number, &rules, &model) else { continue };
+        if let Step::Govern(others) = &step {
+            rules = others.clone();
+        }
         let (mut expected, mut seen) = (model.step(&step), real.step(&step));
         done.push(step);
-        if rules.pages {
-            // A lower level's dead need not wait until those of a higher one have been read.
+        if rules.pages || rules.keeps_dead {
+            // A lower level's dead need not wait until those of a higher one have been read, nor new ones for others
+            // whose letters are tried again.
             expected.dead.sort_unstable();
             seen.dead.sort_unstable();
         }
         prop_assert_eq!(&seen, &expected, "left is the queue; after {:#?}", done);
+        if seen.is_over {
+            return Ok(());
+        }
     }
     real.check_rest()
 }

@@ -4,7 +4,7 @@
 
 use std::cmp::Reverse;
 
-use super::{Backoff, Consume, End, Given, Publish, Rules, Seen, Step};
+use super::{AGAIN_AFTER_MS, Backoff, Consume, End, Given, Publish, Rules, Seen, Step};
 
 /// A quorum queue's delivery limit where none is asked for.
 const QUORUM_DELIVERIES: u32 = 20;
@@ -23,6 +23,8 @@ enum Where {
         due: u64,
         turn: usize,
     },
+    /// Its letter has not arrived.
+    Dead,
 }
 
 #[derive(Clone, Debug)]
@@ -33,6 +35,12 @@ struct Message {
     place: usize,
     expires: Option<u64>,
     deliveries: u32,
+    /// The same, as far as the store was told.
+    stored: u32,
+    /// A crash has left open whether it was given out before.
+    uncertain: bool,
+    /// Why it was dead before a restart.
+    verdict: Option<&'static str>,
     /// It came back and waits, or has waited, to be tried again.
     retried: bool,
     at: Where,
@@ -59,12 +67,24 @@ pub(super) struct Model {
     leases: usize,
     /// Leases that their holders have not settled, run out or not.
     unsettled: Vec<(usize, Option<usize>)>,
+    /// When somebody consumed last, or began or ended to, or fetched.
+    last_used: u64,
+    /// Dead letters do not arrive.
+    is_post_closed: bool,
+    /// When they are tried again.
+    again_at: Option<u64>,
     seen: Seen,
 }
 
 impl Model {
     pub(super) fn new(rules: Rules) -> Self {
         Self { rules, ..Self::default() }
+    }
+
+    /// Whether there are letters that would arrive if they were tried again.
+    pub(super) fn letters_wait(&self) -> bool {
+        let is_dead = |message: &Message| matches!(message.at, Where::Dead);
+        !self.is_post_closed && self.messages.iter().any(is_dead)
     }
 
     /// Consumers that there are.
@@ -89,11 +109,13 @@ impl Model {
             Step::Consume(asks) => {
                 let asks = asks.clone();
                 self.consumers.push(Consumer { asks, gone: false, blocked: false, paused: false });
+                self.last_used = self.now;
                 self.deliver();
             }
             Step::Cancel { consumer } => self.cancel(*consumer),
             Step::Lose { consumer } => {
                 self.consumers[*consumer].gone = true;
+                self.last_used = self.now;
                 let held = self.take_all_of(*consumer);
                 held.into_iter().for_each(|lease| self.settle(lease, End::Reject));
                 self.deliver();
@@ -112,18 +134,25 @@ impl Model {
                 self.now += 1;
             }
             Step::Evict => {}
+            Step::Govern(rules) => {
+                self.rules = rules.clone();
+                self.deliver();
+            }
+            Step::Post { is_open } => self.is_post_closed = !is_open,
+            Step::Restart { is_crash } => self.restart(*is_crash),
         }
         self.tick();
         self.seen.counts = self.counts();
         std::mem::take(&mut self.seen)
     }
 
-    fn counts(&self) -> (usize, usize, usize, usize, u64) {
+    fn counts(&self) -> (usize, usize, usize, usize, usize, u64) {
         let count = |is: fn(&Where) -> bool| self.messages.iter().filter(|message| is(&message.at)).count();
         (
             count(|at| matches!(at, Where::Ready)),
             count(|at| matches!(at, Where::Held { .. })),
             count(|at| matches!(at, Where::Waiting { .. })),
+            count(|at| matches!(at, Where::Dead)),
             self.consuming().len(),
             self.ready().map(|message| message.publish.body().len() as u64).sum(),
         )
@@ -140,7 +169,10 @@ impl Model {
     }
 
     fn publish(&mut self, publish: &Publish) {
-        let is_there = self.messages.iter().any(|message| message.publish.header == publish.header);
+        let is_like = |message: &Message| {
+            message.publish.header == publish.header && !matches!(message.at, Where::Dead)
+        };
+        let is_there = self.messages.iter().any(is_like);
         if self.rules.deduplicates && publish.header.is_some() && is_there {
             self.seen.answer = "duplicate".to_owned();
             return;
@@ -169,6 +201,9 @@ impl Model {
             place: 0,
             expires: None,
             deliveries: 0,
+            stored: 0,
+            uncertain: false,
+            verdict: None,
             retried: false,
             at: Where::Ready,
         };
@@ -207,7 +242,7 @@ impl Model {
     fn make_due_ready(&mut self) {
         let due = |message: &Message| match message.at {
             Where::Waiting { due, turn } => (due <= self.now).then_some((due, turn)),
-            Where::Ready | Where::Held { .. } => None,
+            Where::Ready | Where::Held { .. } | Where::Dead => None,
         };
         let mut ready: Vec<_> =
             self.messages.iter().filter(|message| due(message).is_some()).cloned().collect();
@@ -223,16 +258,62 @@ impl Model {
             let head =
                 |level: u8| self.ready().filter(|message| message.level == level).min_by_key(|m| m.place);
             let heads = (0..=u8::MAX).rev().filter_map(head);
-            let over =
-                heads.filter(|head| head.expires.is_some_and(&is_over)).map(|head| head.publish.number);
-            let Some(number) = over.take(1).next() else { return };
-            self.die(number, "expired");
+            let reason = |head: &Message| {
+                head.verdict.or_else(|| head.expires.is_some_and(&is_over).then_some("expired"))
+            };
+            let over = heads.filter_map(|head| Some((head.publish.number, reason(head)?)));
+            let Some((number, reason)) = over.take(1).next() else { return };
+            self.die(number, reason);
         }
     }
 
     fn die(&mut self, number: u32, reason: &'static str) {
-        self.messages.retain(|message| message.publish.number != number);
-        self.seen.dead.push((number, reason));
+        if !(self.rules.keeps_dead && self.is_post_closed) {
+            self.messages.retain(|message| message.publish.number != number);
+            self.seen.dead.push((number, reason));
+            return;
+        }
+        let dying = self.messages.iter_mut().filter(|message| message.publish.number == number);
+        dying.for_each(|message| {
+            message.at = Where::Dead;
+            message.verdict = Some(reason);
+        });
+        self.again_at.get_or_insert(self.now + AGAIN_AFTER_MS);
+    }
+
+    /// Letters that did not arrive are tried again.
+    fn try_again(&mut self) {
+        if self.again_at.is_none_or(|at| at > self.now) {
+            return;
+        }
+        self.again_at = self.is_post_closed.then_some(self.now + AGAIN_AFTER_MS);
+        if self.is_post_closed {
+            return;
+        }
+        let dead = |message: &mut Message| matches!(message.at, Where::Dead);
+        let arrived = self.messages.extract_if(.., dead);
+        self.seen.dead.extend(arrived.map(|dead| (dead.publish.number, dead.verdict.unwrap_or_default())));
+    }
+
+    /// What the log has is there again, and nobody who consumes.
+    fn restart(&mut self, is_crash: bool) {
+        let keeps_all = self.rules.quorum;
+        self.messages.retain(|message| keeps_all || message.publish.persistent);
+        for message in &mut self.messages {
+            if matches!(message.at, Where::Waiting { .. }) {
+                continue;
+            }
+            message.at = Where::Ready;
+            message.deliveries = message.stored;
+            message.uncertain = is_crash;
+            // It expires once more.
+            message.verdict = message.verdict.filter(|reason| *reason != "expired");
+        }
+        self.consumers.iter_mut().for_each(|consumer| consumer.gone = true);
+        self.turns.clear();
+        self.unsettled.clear();
+        (self.again_at, self.last_used) = (None, self.now);
+        self.deliver();
     }
 
     /// Everything that can be given out is given out; then what cannot stay goes.
@@ -289,7 +370,7 @@ impl Model {
 
     fn give(&mut self, at: usize, to: Option<usize>, no_ack: bool) {
         let message = &mut self.messages[at];
-        let (number, redelivered) = (message.publish.number, message.deliveries > 0);
+        let (number, redelivered) = (message.publish.number, message.deliveries > 0 || message.uncertain);
         let Rules { quorum, delivery_limit, retry, .. } = &self.rules;
         let tells = *quorum || delivery_limit.is_some() || retry.is_some();
         let returns = if tells { message.deliveries } else { 0 };
@@ -299,12 +380,14 @@ impl Model {
             return;
         }
         message.deliveries += 1;
+        message.stored = if tells { message.deliveries } else { message.stored.max(1) };
         message.at = Where::Held { lease: self.leases, by: to, since: self.now };
         self.unsettled.push((self.leases, to));
         self.leases += 1;
     }
 
     fn get(&mut self, no_ack: bool) {
+        self.last_used = self.now;
         self.make_due_ready();
         let now = self.now;
         self.expire(|expires| expires < now);
@@ -341,6 +424,8 @@ impl Model {
             Some(delay_ms) => {
                 self.messages.remove(at);
                 message.retried = true;
+                message.stored = message.deliveries;
+                message.uncertain = false;
                 self.wait(message, delay_ms);
             }
             None => self.messages[at].at = Where::Ready,
@@ -349,6 +434,7 @@ impl Model {
 
     fn cancel(&mut self, consumer: usize) {
         self.consumers[consumer].gone = true;
+        self.last_used = self.now;
         self.deliver();
     }
 
@@ -362,11 +448,15 @@ impl Model {
     fn purge(&mut self) {
         let before = self.messages.len();
         self.messages.retain(|message| matches!(message.at, Where::Held { .. }));
+        self.again_at = None;
         self.seen.answer = (before - self.messages.len()).to_string();
     }
 
     /// Time has come: for messages, and for those who hold some for too long.
     fn tick(&mut self) {
+        if self.seen.is_over {
+            return;
+        }
         let now = self.now;
         let mut fetched = Vec::new();
         let mut expired = Vec::new();
@@ -393,15 +483,24 @@ impl Model {
                 Where::Held { lease, by: Some(by), .. } if expired.contains(&by) => {
                     Some((message.place, lease))
                 }
-                Where::Held { .. } | Where::Ready | Where::Waiting { .. } => None,
+                Where::Held { .. } | Where::Ready | Where::Waiting { .. } | Where::Dead => None,
             })
             .collect();
         held.sort_unstable();
         held.into_iter().for_each(|(_, lease)| self.settle(lease, End::Nack));
         expired.iter().for_each(|consumer| drop(self.take_all_of(*consumer)));
+        if !expired.is_empty() {
+            self.last_used = now;
+        }
         self.seen.expired.extend(expired);
         self.expire(|expires| expires <= now);
+        self.try_again();
         self.deliver();
+        let is_idle = |idle_ms: u64| self.consuming().is_empty() && self.last_used + idle_ms <= now;
+        if self.rules.idle_ms.is_some_and(is_idle) {
+            self.seen.is_over = true;
+            self.messages.clear();
+        }
     }
 }
 

@@ -11,14 +11,15 @@ use proptest::test_runner::TestCaseError;
 
 use super::{Consume, End, Given, Publish, Rules, Seen, Step};
 use crate::clock::Timestamp;
+use crate::fingerprint::Fingerprint;
 use crate::id::{ConnectionId, EntityId};
 use crate::message::{Envelope, Message};
 use crate::name::Name;
 use crate::queue::settings::Settings;
 use crate::queue::{
-    ConsumerId, Dead, Delivery, Departures, Dropped, Enqueued, Got, Holder, Home, Host, Lane, LeaseRef,
-    Moves, Offered, Origin, Outlet, PageWanted, Queue, QueueArguments, QueueOptions, Remains, Seq,
-    Settlement, Stored, Subscription, Turn, Whereabouts,
+    ConsumerId, Counts, Dead, Delivery, Departures, Dropped, Enqueued, Got, Holder, Home, Host, Lane,
+    LeaseRef, Moves, Offered, Origin, Outlet, PageWanted, Queue, QueueArguments, QueueOptions, ReadAtStart,
+    Remains, Seq, Settlement, Stored, Subscription, Turn, Whereabouts,
 };
 
 /// A message of a store: with its expiry and how often it was given out, as far as the store was told.
@@ -31,12 +32,16 @@ struct World {
     spill: BTreeMap<(Lane, Seq), Kept>,
     /// What has left the log, maybe before it was there.
     left: BTreeSet<(Lane, Seq)>,
+    /// Up to where each lane was given out, maybe before it was there.
+    delivered: BTreeMap<Lane, Seq>,
     armed: BTreeSet<Timestamp>,
     wants_page: bool,
     given: Vec<(Given, Option<LeaseRef>)>,
     dead: Vec<(u32, &'static str)>,
     expired: Vec<usize>,
     octets: i64,
+    /// Letters do not arrive.
+    is_post_closed: bool,
 }
 
 #[derive(Default)]
@@ -69,7 +74,8 @@ impl World {
 
     fn keep(&mut self, level: Lane, seq: Seq, message: Message, expires: Option<Timestamp>) {
         if !self.left.contains(&(level, seq)) {
-            let before = self.log.insert((level, seq), (message, expires, 0));
+            let is_delivered = self.delivered.get(&level).is_some_and(|last| *last >= seq);
+            let before = self.log.insert((level, seq), (message, expires, u32::from(is_delivered)));
             assert!(before.is_none(), "{level:?} {seq:?} is given twice");
         }
     }
@@ -101,6 +107,7 @@ impl Host for Surroundings {
 
     fn delivered(&self, _: &Queue, level: Lane, last: Seq) {
         let mut world = self.0.lock();
+        world.delivered.insert(level, last);
         let up_to = world.log.range_mut((level, Seq::new(0))..=(level, last));
         up_to.for_each(|(_, (_, _, deliveries))| *deliveries = (*deliveries).max(1));
     }
@@ -132,8 +139,21 @@ impl Host for Surroundings {
         self.0.lock().forget(&gone);
     }
 
-    fn died(&self, _: &Arc<Queue>, dead: Vec<Dead>, _: Option<Turn>, _: Timestamp) {
-        panic!("no queue here keeps its dead messages: {dead:?}");
+    fn died(&self, queue: &Arc<Queue>, dead: Vec<Dead>, turn: Option<Turn>, now: Timestamp) {
+        drop(turn);
+        let is_again = dead.iter().any(|dead| dead.is_again);
+        if self.0.lock().is_post_closed {
+            return queue.carried(&[], dead, is_again, now);
+        }
+        let seqs: Vec<_> = dead.iter().map(|dead| dead.seq).collect();
+        for Dead { message, reason, .. } in dead {
+            let message = match message {
+                Remains::Message(message) => message,
+                Remains::Stored(level, seq, home) => self.fetch(queue, level, seq, home).unwrap(),
+            };
+            self.0.lock().dead.push((number(&message), reason.name()));
+        }
+        queue.carried(&seqs, Vec::new(), is_again, now);
     }
 
     fn account(&self, _: &Arc<Queue>, octets: i64) {
@@ -185,7 +205,7 @@ pub(super) struct Real {
     leases: Vec<LeaseRef>,
     /// Those that their holders have not settled.
     unsettled: BTreeMap<usize, Option<usize>>,
-    pages: bool,
+    rules: Rules,
     seen: Seen,
 }
 
@@ -193,14 +213,10 @@ impl Real {
     pub(super) fn new(rules: &Rules) -> Self {
         let now = Timestamp::from_millis(1_000_000);
         let world = Arc::new(Surroundings::default());
-        let arguments = QueueArguments::parse(arguments(rules)).unwrap();
-        let settings = Settings::of(&arguments);
-        let options = QueueOptions { durable: true, auto_delete: false, exclusive_to: None, arguments };
-        let host = Arc::<Surroundings>::clone(&world);
-        let queue = Queue::new(EntityId::new(1), Name::from("q"), options, host, now);
-        queue.reconfigure(settings, now);
+        let queue = declare(rules, &world, now);
         let (readers, leases, unsettled) = (Vec::new(), Vec::new(), BTreeMap::new());
-        Self { queue, world, now, readers, leases, unsettled, pages: rules.pages, seen: Seen::default() }
+        let (rules, seen) = (rules.clone(), Seen::default());
+        Self { queue, world, now, readers, leases, unsettled, rules, seen }
     }
 
     pub(super) fn step(&mut self, step: &Step) -> Seen {
@@ -229,22 +245,31 @@ impl Real {
                 self.now = self.now.plus_millis(1);
             }
             Step::Evict => self.evict(),
+            Step::Govern(rules) => {
+                self.rules = rules.clone();
+                let arguments = QueueArguments::parse(arguments(rules)).unwrap();
+                self.queue.reconfigure(Settings::of(&arguments), self.now);
+            }
+            Step::Post { is_open } => self.world.0.lock().is_post_closed = !is_open,
+            Step::Restart { is_crash } => self.restart(*is_crash),
         }
         self.tick();
         let (counts, octets) = (self.queue.counts(), self.queue.report().ready_octets);
-        self.seen.counts = (counts.ready, counts.leased, counts.delayed, counts.consumers, octets);
+        let Counts { ready, leased, delayed, dead, consumers } = counts;
+        self.seen.counts = (ready, leased, delayed, dead, consumers, octets);
         std::mem::take(&mut self.seen)
     }
 
     /// When everything has gone nothing is left, neither in memory nor in the stores.
     pub(super) fn check_rest(&mut self) -> Result<(), TestCaseError> {
+        // Of a queue before a restart too: their numbers are given again.
         (0..self.readers.len()).for_each(|consumer| self.cancel(consumer));
         self.work_off();
         let held: Vec<_> = self.unsettled.keys().copied().collect();
         held.into_iter().for_each(|lease| self.settle(lease, End::Ack));
         self.queue.purge(self.now);
         let counts = self.queue.counts();
-        prop_assert_eq!((counts.ready, counts.leased, counts.delayed), (0, 0, 0));
+        prop_assert_eq!((counts.ready, counts.leased, counts.delayed, counts.dead), (0, 0, 0, 0));
         let world = self.world.0.lock();
         prop_assert_eq!((self.queue.memory(), world.octets), (0, 0));
         prop_assert_eq!((&world.log, &world.spill), (&BTreeMap::new(), &BTreeMap::new()));
@@ -350,14 +375,63 @@ impl Real {
         its.map(|(lease, _)| self.leases[lease]).collect()
     }
 
+    /// The queue as a start finds it: what the log has.
+    fn restart(&mut self, is_crash: bool) {
+        let mut world = self.world.0.lock();
+        (world.wants_page, world.octets) = (false, 0);
+        world.armed.clear();
+        world.spill.clear();
+        let mut lanes: BTreeMap<Lane, (Vec<Stored>, Seq)> = BTreeMap::new();
+        for (lane, seq) in world.log.keys().chain(&world.left) {
+            let (_, last) = lanes.entry(*lane).or_insert_with(|| (Vec::new(), Seq::new(0)));
+            *last = (*last).max(*seq);
+        }
+        for (&(lane, seq), (message, expires, deliveries)) in &world.log {
+            let (message, home) = (message.clone(), Home::Log);
+            let stored = Stored { seq, message, expires: *expires, deliveries: *deliveries, home };
+            lanes.entry(lane).and_modify(|(messages, _)| messages.push(stored));
+        }
+        drop(world);
+        self.unsettled.clear();
+        self.queue = declare(&self.rules, &self.world, self.now);
+        let mut last_ready = Seq::new(0);
+        for (lane, (messages, last)) in lanes {
+            match (ReadAtStart::of(lane), messages.first().and_then(|message| message.expires)) {
+                (Some(ReadAtStart::First), Some(due)) => {
+                    let octets = messages.iter().map(|stored| stored.message.body().len() as u64).sum();
+                    let present: Vec<_> = messages.iter().filter_map(fingerprint).collect();
+                    let present = if self.rules.deduplicates { present } else { Vec::new() };
+                    self.queue.restore_waiting(octets, &present);
+                    assert!(self.queue.restore_delayed(lane, &runs(&messages), due, last), "{lane:?}");
+                }
+                (Some(_), _) => self.queue.restore_near(lane, messages, last),
+                (None, _) => {
+                    let octets = messages.iter().map(|stored| stored.message.body().len() as u64).sum();
+                    let present =
+                        messages.iter().filter_map(|stored| Some((stored.seq, fingerprint(stored)?)));
+                    if self.rules.deduplicates {
+                        self.queue.restore_present(&present.collect::<Vec<_>>());
+                    }
+                    self.queue.restore(lane, &runs(&messages), Some(octets));
+                    last_ready = last_ready.max(last);
+                }
+            }
+        }
+        self.queue.restored(last_ready, is_crash, self.now);
+    }
+
     /// Fires what is due, until nothing more comes of it.
     fn tick(&mut self) {
-        loop {
+        while !self.seen.is_over {
             self.work_off();
             let due: Vec<_> = self.world.0.lock().armed.range(..=self.now).copied().collect();
             for at in &due {
                 self.world.0.lock().armed.remove(at);
-                self.queue.tick(*at, self.now);
+                self.seen.is_over |= self.queue.tick(*at, self.now).is_over;
+            }
+            if self.seen.is_over {
+                self.work_off();
+                return drop(self.queue.delete(self.now, |_| Ok::<_, ()>(())));
             }
             self.work_off();
             let mut expired = std::mem::take(&mut self.world.0.lock().expired);
@@ -396,7 +470,7 @@ impl Real {
     }
 
     fn evict(&mut self) {
-        if !self.pages {
+        if !self.rules.pages {
             return;
         }
         let candidates = self.queue.page_out_candidates(0);
@@ -420,6 +494,25 @@ impl Real {
         let mut world = self.world.0.lock();
         taken.iter().filter(|place| !used.contains(place)).for_each(|place| drop(world.spill.remove(place)));
     }
+}
+
+/// A queue without messages.
+fn declare(rules: &Rules, world: &Arc<Surroundings>, now: Timestamp) -> Arc<Queue> {
+    let arguments = QueueArguments::parse(arguments(rules)).unwrap();
+    let settings = Settings::of(&arguments);
+    let options = QueueOptions { durable: true, auto_delete: false, exclusive_to: None, arguments };
+    let queue =
+        Queue::new(EntityId::new(1), Name::from("q"), options, Arc::<Surroundings>::clone(world), now);
+    queue.reconfigure(settings, now);
+    queue
+}
+
+fn fingerprint(stored: &Stored) -> Option<Fingerprint> {
+    Fingerprint::of_properties(stored.message.properties())
+}
+
+fn runs(messages: &[Stored]) -> Vec<(u64, u64)> {
+    messages.iter().map(|stored| (stored.seq.get(), stored.seq.get())).collect()
 }
 
 /// The body begins with it.
@@ -448,6 +541,7 @@ fn arguments(rules: &Rules) -> FieldTable {
         ("x-max-length-bytes", rules.bytes_max),
         ("x-delivery-limit", rules.delivery_limit.map(u64::from)),
         ("x-consumer-timeout", rules.lease_ms),
+        ("x-expires", rules.idle_ms),
         ("x-delayed-retry-min", retry.map(|retry| retry.min_ms)),
         ("x-delayed-retry-max", retry.and_then(|retry| retry.max_ms)),
         ("x-delayed-retry-multiplier", retry.and_then(|retry| retry.multiplier)),
@@ -465,6 +559,10 @@ fn arguments(rules: &Rules) -> FieldTable {
     }
     if rules.quorum {
         table.insert("x-queue-type", "quorum");
+    }
+    if rules.keeps_dead {
+        table.insert("x-dead-letter-exchange", "post");
+        table.insert("x-dead-letter-strategy", "at-least-once");
     }
     table
 }
