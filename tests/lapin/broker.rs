@@ -37,6 +37,12 @@ impl Broker {
         Self { address: app.local_addr(), app: Some(app) }
     }
 
+    /// The broker, if it is ours.
+    #[allow(dead_code, reason = "the examples and the bench need no operator")]
+    pub(crate) fn app(&self) -> Option<&App> {
+        self.app.as_ref()
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }

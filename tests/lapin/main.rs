@@ -14,6 +14,7 @@ mod connection_loss;
 mod consuming;
 mod content;
 mod features;
+mod policies;
 mod prefetch;
 mod queues;
 mod restarts;
