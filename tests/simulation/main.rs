@@ -1,5 +1,5 @@
-//! The storage engine on a simulated disk: random workloads, crashes at every change, torn and reordered writes, full
-//! and failing disks, flipped bits. Everything follows from a seed, which a failure prints.
+//! The storage engine, and queues upon it, on a simulated disk: random workloads, crashes at every change, torn and
+//! reordered writes, full and failing disks, flipped bits. Everything follows from a seed, which a failure prints.
 //!
 //! `LEPUS_SIM_SEED` sets the first seed, `LEPUS_SIM_COUNT` how many are run (for a long run: 100000).
 
@@ -14,6 +14,7 @@
 mod crashes;
 mod damage;
 mod model;
+mod queues;
 mod repair;
 mod threads;
 mod workload;
