@@ -48,6 +48,7 @@ struct Desk {
     /// Numbers of messages that were dropped, once for each time.
     died: Mutex<Vec<u32>>,
     last: Mutex<LogPosition>,
+    random: Mutex<Random>,
     has_failed: AtomicBool,
 }
 
@@ -65,7 +66,7 @@ fn placement(queue: EntityId, level: Lane, seq: Seq, expires: Option<Timestamp>)
 }
 
 impl Desk {
-    fn new(store: Store) -> Arc<Self> {
+    fn new(store: Store, seed: u64) -> Arc<Self> {
         Arc::new(Self {
             store: Arc::new(store),
             dead: Mutex::default(),
@@ -73,6 +74,7 @@ impl Desk {
             armed: Mutex::default(),
             died: Mutex::default(),
             last: Mutex::new(LogPosition(0)),
+            random: Mutex::new(Random::new(seed)),
             has_failed: AtomicBool::new(false),
         })
     }
@@ -128,7 +130,16 @@ impl Desk {
             if atomic { self.store.append(&[Record::Tx(&records)]) } else { self.store.append(&records) };
         match appended {
             Ok(position) => *self.last.lock() = position,
-            Err(_) => self.has_failed.store(true, Ordering::Relaxed),
+            Err(_) => {
+                // It will never be durable.
+                *self.last.lock() = LogPosition(u64::MAX);
+                self.has_failed.store(true, Ordering::Relaxed);
+            }
+        }
+        // The log's own thread commits when it likes.
+        let is_commit = self.random.lock().once_in(3);
+        if is_commit && self.store.commit().is_err() {
+            self.has_failed.store(true, Ordering::Relaxed);
         }
     }
 
@@ -261,7 +272,7 @@ impl World {
     fn new(seed: u64) -> Self {
         let (env, mut random) = (SimEnv::new(), Random::new(seed));
         let options = Options { durability: Durability::Fsync, ..small_options(&mut random) };
-        let desk = Desk::new(open(&env, options).unwrap().0);
+        let desk = Desk::new(open(&env, options).unwrap().0, seed);
         let work = open_queues(&desk, seed, START);
         let (facts, now) = (BTreeMap::new(), START);
         let mut world = Self { env, random, options, desk, work, now, facts, numbers: 0 };
@@ -403,7 +414,7 @@ impl World {
         self.env.crash(&mut || random.next());
         self.random = random;
         let (store, recovered) = open(&self.env, self.options).unwrap();
-        self.desk = Desk::new(store);
+        self.desk = Desk::new(store, self.random.next());
         self.work = open_queues(&self.desk, seed, self.now);
         let mut last = Seq::new(0);
         let (mut in_work, mut in_dead) = (Vec::new(), Vec::new());
