@@ -52,6 +52,11 @@ impl Clock {
         self.started_at.plus_millis(elapsed)
     }
 
+    /// Microseconds since the clock was started, for what takes less than a millisecond.
+    pub fn micros(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
     /// When `moment` comes, for a timer. Rounded up, so that a timer never fires early.
     pub fn instant_of(&self, moment: Timestamp) -> Instant {
         self.started + Duration::from_millis(moment.millis_since(self.started_at))

@@ -181,16 +181,56 @@ fn duration_class(micros: u64) -> usize {
 impl DurationTally {
     /// Counts a duration.
     pub fn count(&mut self, micros: u64) {
+        self.count_times(micros, 1);
+    }
+
+    /// Counts a duration that so many things took.
+    pub fn count_times(&mut self, micros: u64, times: u64) {
         if let Some(count) = self.counts.get_mut(duration_class(micros)) {
-            *count += 1;
+            *count += times;
         }
-        self.micros = self.micros.saturating_add(micros);
+        self.micros = self.micros.saturating_add(micros.saturating_mul(times));
     }
 
     /// Adds what was counted elsewhere.
     pub fn add(&mut self, other: &Self) {
         self.counts.iter_mut().zip(other.counts).for_each(|(count, more)| *count += more);
         self.micros = self.micros.saturating_add(other.micros);
+    }
+}
+
+/// Durations that are mostly equal to the one before, as those of what comes and goes in batches: each costs a
+/// comparison then. Takes little before something is counted.
+#[derive(Debug, Default)]
+pub struct DurationRuns {
+    millis: u64,
+    /// So many in a row took that long, and are not in the tally.
+    run: u64,
+    tally: Option<Box<DurationTally>>,
+}
+
+impl DurationRuns {
+    /// Counts a duration.
+    pub fn count(&mut self, millis: u64) {
+        if millis != self.millis {
+            self.end_run();
+            self.millis = millis;
+        }
+        self.run += 1;
+    }
+
+    /// The counts of the moment.
+    pub fn tally(&self) -> DurationTally {
+        let mut tally = self.tally.as_deref().copied().unwrap_or_default();
+        tally.count_times(self.millis.saturating_mul(1000), self.run);
+        tally
+    }
+
+    fn end_run(&mut self) {
+        if self.run > 0 {
+            let run = std::mem::take(&mut self.run);
+            self.tally.get_or_insert_default().count_times(self.millis.saturating_mul(1000), run);
+        }
     }
 }
 
@@ -262,6 +302,17 @@ mod tests {
         assert_eq!(found.micros, 3_600_000_302);
         tally.add(&tally.clone());
         assert_eq!(tally.counts[0], 4);
+    }
+
+    #[test]
+    fn durations_in_a_row_are_counted_like_single_ones() {
+        let (mut runs, mut tally) = (DurationRuns::default(), DurationTally::default());
+        assert_eq!(runs.tally(), tally);
+        for millis in [0, 0, 3, 3, 3, 0, 2_000_000, 2_000_000, 3] {
+            runs.count(millis);
+            tally.count(millis * 1000);
+            assert_eq!(runs.tally(), tally);
+        }
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub(super) struct Counters {
     pub(super) deleted: AtomicU64,
     /// How long deliveries were held in queues that have gone.
     pub(super) held: SharedDurations,
+    /// How long messages waited in them.
+    pub(super) waited: SharedDurations,
 }
 
 impl Counters {
@@ -38,6 +40,11 @@ impl Vhost {
     /// How long deliveries were held in queues that have gone.
     pub fn held_before(&self) -> DurationTally {
         self.churn.held.load()
+    }
+
+    /// How long messages waited in queues that have gone.
+    pub fn waited_before(&self) -> DurationTally {
+        self.churn.waited.load()
     }
 }
 

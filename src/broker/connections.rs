@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Timestamp;
 use crate::id::{ConnectionId, EntityId};
-use crate::metrics::{MessageTally, SharedSizes};
+use crate::metrics::{DurationTally, MessageTally, SharedDurations, SharedSizes};
 use crate::name::Name;
 use crate::outbound::Outbound;
 use crate::queue::LeaseRef;
@@ -26,6 +26,7 @@ use crate::tls;
 pub struct Connections {
     inner: Mutex<Inner>,
     sizes: Arc<SharedSizes>,
+    confirm_waits: Arc<SharedDurations>,
 }
 
 #[derive(Debug, Default)]
@@ -84,6 +85,8 @@ pub struct ConnectionEntry {
     pub facts: ConnectionFacts,
     /// Of messages from all connections.
     pub sizes: Arc<SharedSizes>,
+    /// How long publishers of all connections waited for confirms.
+    pub confirm_waits: Arc<SharedDurations>,
     outbound: Arc<Outbound>,
     received: AtomicU64,
     reads: AtomicU64,
@@ -176,6 +179,7 @@ impl Connections {
             id,
             facts,
             sizes: Arc::clone(&self.sizes),
+            confirm_waits: Arc::clone(&self.confirm_waits),
             outbound,
             received: AtomicU64::new(0),
             reads: AtomicU64::new(0),
@@ -242,6 +246,11 @@ impl Connections {
     /// Sizes of the messages that have come since the start.
     pub fn sizes(&self) -> &SharedSizes {
         &self.sizes
+    }
+
+    /// How long publishers have waited for confirms since the start.
+    pub fn confirm_waits(&self) -> DurationTally {
+        self.confirm_waits.load()
     }
 
     /// What channels have counted since the start, by virtual host.

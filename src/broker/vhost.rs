@@ -325,7 +325,9 @@ impl Vhost {
     ) -> Result<Deleted, E> {
         let deleted = queue.delete(now, may_delete)?;
         Counters::count(&self.churn.deleted);
-        self.churn.held.fold(&queue.report().held);
+        let report = queue.report();
+        self.churn.held.fold(&report.held);
+        self.churn.waited.fold(&report.waited);
         self.queues.remove_if(&queue.name, |_, current| current.id == queue.id);
         topology.forget_exclusive(queue);
         let unused = self.unbind_everywhere(topology, &Destination::Queue(Arc::clone(queue)));

@@ -14,6 +14,8 @@ use lepus_protocol::{ChannelId, DeliveryTag, Method};
 use parking_lot::Mutex;
 
 use crate::broker::{LogPosition, OnDurable};
+use crate::clock::Clock;
+use crate::metrics::{DurationTally, SharedDurations};
 use crate::outbound::Outbound;
 
 /// What a publisher is told.
@@ -30,6 +32,9 @@ pub(super) enum Outcome {
 pub(super) struct Confirms {
     channel: ChannelId,
     outbound: Arc<Outbound>,
+    clock: Clock,
+    /// How long publishers waited, of all channels.
+    waits: Arc<SharedDurations>,
     inner: Mutex<Inner>,
 }
 
@@ -49,6 +54,8 @@ struct Run {
     last: u64,
     count: u64,
     stage: Stage,
+    /// When its batch was over, in microseconds of the clock.
+    since: u64,
 }
 
 /// How far a run is from being told.
@@ -63,8 +70,13 @@ enum Stage {
 }
 
 impl Confirms {
-    pub(super) fn new(channel: ChannelId, outbound: Arc<Outbound>) -> Arc<Self> {
-        Arc::new(Self { channel, outbound, inner: Mutex::default() })
+    pub(super) fn new(
+        channel: ChannelId,
+        outbound: Arc<Outbound>,
+        clock: Clock,
+        waits: Arc<SharedDurations>,
+    ) -> Arc<Self> {
+        Arc::new(Self { channel, outbound, clock, waits, inner: Mutex::default() })
     }
 
     /// Records what became of the next publish.
@@ -77,7 +89,7 @@ impl Confirms {
                 run.last = last;
                 run.count += 1;
             }
-            _ => inner.runs.push_back(Run { outcome, last, count: 1, stage: Stage::Open }),
+            _ => inner.runs.push_back(Run { outcome, last, count: 1, stage: Stage::Open, since: 0 }),
         }
     }
 
@@ -86,8 +98,12 @@ impl Confirms {
     pub(super) fn seal(&self, position: Option<LogPosition>) -> bool {
         let stage = position.map_or(Stage::Free, Stage::Logged);
         let mut inner = self.inner.lock();
-        for run in inner.runs.iter_mut().rev().take_while(|run| run.stage == Stage::Open) {
-            run.stage = stage;
+        if inner.runs.back().is_some_and(|run| run.stage == Stage::Open) {
+            // Read once for all of the batch.
+            let now = self.clock.micros();
+            for run in inner.runs.iter_mut().rev().take_while(|run| run.stage == Stage::Open) {
+                (run.stage, run.since) = (stage, now);
+            }
         }
         !inner.runs.is_empty()
     }
@@ -107,8 +123,10 @@ impl Confirms {
     pub(super) fn release(&self, durable: LogPosition) {
         // The lock is held while the frames are appended: another release must not overtake.
         let mut inner = self.inner.lock();
-        let ready = inner.take_ready(durable);
+        let mut waits = Waits { clock: self.clock, now: None, tally: DurationTally::default() };
+        let ready = inner.take_ready(durable, &mut waits);
         if !ready.is_empty() {
+            self.waits.fold(&waits.tally);
             self.outbound.send(|frames| {
                 for run in &ready {
                     run.method().encode(self.channel, frames);
@@ -118,9 +136,23 @@ impl Confirms {
     }
 }
 
+/// How long those waited who are told now. The clock is read once, and not for those who are not told.
+struct Waits {
+    clock: Clock,
+    now: Option<u64>,
+    tally: DurationTally,
+}
+
+impl Waits {
+    fn count(&mut self, run: Run) {
+        let now = *self.now.get_or_insert_with(|| self.clock.micros());
+        self.tally.count_times(now.saturating_sub(run.since), run.count);
+    }
+}
+
 impl Inner {
     /// Runs from the front that may be told; equal ones together.
-    fn take_ready(&mut self, durable: LogPosition) -> Vec<Run> {
+    fn take_ready(&mut self, durable: LogPosition, waits: &mut Waits) -> Vec<Run> {
         let mut ready: Vec<Run> = Vec::new();
         while let Some(run) = self.runs.front().copied() {
             match run.stage {
@@ -129,6 +161,7 @@ impl Inner {
                 Stage::Logged(_) | Stage::Free => {}
             }
             self.runs.pop_front();
+            waits.count(run);
             self.confirmed += if run.outcome == Outcome::Ack { run.count } else { 0 };
             match ready.last_mut() {
                 Some(before) if before.outcome == run.outcome => {
@@ -164,11 +197,12 @@ mod tests {
     use super::*;
 
     fn confirms() -> Arc<Confirms> {
-        Confirms::new(ChannelId::new(1), Arc::new(Outbound::new()))
+        Confirms::new(ChannelId::new(1), Arc::new(Outbound::new()), Clock::start(), Arc::default())
     }
 
     fn ready(confirms: &Confirms, durable: u64) -> Vec<Method<'static>> {
-        let ready = confirms.inner.lock().take_ready(LogPosition(durable));
+        let mut waits = Waits { clock: confirms.clock, now: None, tally: DurationTally::default() };
+        let ready = confirms.inner.lock().take_ready(LogPosition(durable), &mut waits);
         ready.into_iter().map(Run::method).collect()
     }
 
@@ -186,6 +220,21 @@ mod tests {
         assert!(confirms.seal(None));
         let nack = basic::Nack { delivery_tag: DeliveryTag::new(3), multiple: false, requeue: false };
         assert_eq!(ready(&confirms, 0), [ack(2, true), nack.into(), ack(4, false)]);
+    }
+
+    #[test]
+    fn each_publish_that_is_told_of_is_counted_once_with_its_wait() {
+        let confirms = confirms();
+        for outcome in [Outcome::Ack, Outcome::Ack, Outcome::Nack] {
+            confirms.record(outcome);
+        }
+        confirms.seal(Some(LogPosition(7)));
+        let waited = || confirms.waits.load().counts.iter().sum::<u64>();
+        confirms.release(LogPosition(6));
+        assert_eq!(waited(), 0);
+        confirms.release(LogPosition(7));
+        confirms.release(LogPosition(8));
+        assert_eq!(waited(), 3);
     }
 
     #[test]

@@ -253,7 +253,9 @@ impl Channel {
                 );
             }
             Mode::Plain => {
-                let confirms = Confirms::new(self.id, Arc::clone(&self.context.outbound));
+                let Context { outbound, clock, entry, .. } = &*self.context;
+                let waits = Arc::clone(&entry.confirm_waits);
+                let confirms = Confirms::new(self.id, Arc::clone(outbound), *clock, waits);
                 self.watch.confirms(Arc::clone(&confirms));
                 self.mode = Mode::Confirm(confirms);
             }

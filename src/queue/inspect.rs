@@ -56,6 +56,8 @@ pub struct Report {
     pub oldest_since: Option<Timestamp>,
     /// How long deliveries were held that have been settled.
     pub held: DurationTally,
+    /// How long messages waited until they were given out for the first time.
+    pub waited: DurationTally,
 }
 
 /// A consumer of a queue.
@@ -105,7 +107,8 @@ impl Queue {
             ready_octets: inner.state.ready_octets(),
             idle_since: inner.last_active,
             oldest_since: inner.state.oldest_ready().map(|seq| inner.ages.since(seq)),
-            held: inner.held.as_deref().copied().unwrap_or_default(),
+            held: inner.held.tally(),
+            waited: inner.waited.tally(),
         }
     }
 

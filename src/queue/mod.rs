@@ -35,7 +35,7 @@ use parking_lot::Mutex;
 
 use crate::clock::Timestamp;
 use crate::id::{ConnectionId, EntityId};
-use crate::metrics::{DurationTally, MessageTally};
+use crate::metrics::{DurationRuns, MessageTally};
 use crate::name::Name;
 
 pub use arguments::QueueArguments;
@@ -106,8 +106,10 @@ struct Inner {
     /// Last time that a message came or went.
     last_active: Timestamp,
     tally: MessageTally,
-    /// How long deliveries were held, once one was settled.
-    held: Option<Box<DurationTally>>,
+    /// How long deliveries were held.
+    held: DurationRuns,
+    /// How long messages waited until they were given out for the first time.
+    waited: DurationRuns,
     ages: Ages,
     /// The earliest tick asked for and not yet come.
     armed: Option<Timestamp>,
@@ -173,7 +175,8 @@ impl Queue {
             last_used: now,
             last_active: now,
             tally: MessageTally::default(),
-            held: None,
+            held: DurationRuns::default(),
+            waited: DurationRuns::default(),
             ages: Ages::new(now),
             armed: None,
             reported: 0,
@@ -239,7 +242,7 @@ impl Queue {
                 }
             };
             inner.tally.count_get(no_ack);
-            inner.tally.redeliver += u64::from(redelivered);
+            inner.count_given(seq, redelivered, now);
             let holder = inner.consumers.fetched(seq, no_ack, now);
             let Some(entry) = inner.hand_out(no_ack, holder, now, &mut after.effects) else {
                 return Got::Empty;
@@ -340,8 +343,9 @@ impl Queue {
                     if wake {
                         after.wakes.push(Arc::clone(&subscription.outlet));
                     }
+                    let (seq, redelivered) = (delivery.seq, delivery.redelivered);
                     inner.tally.count_delivery(no_ack);
-                    inner.tally.redeliver += u64::from(delivery.redelivered);
+                    inner.count_given(seq, redelivered, now);
                     let since = inner.consumers.took_turn(id, now);
                     inner.hand_out(no_ack, Holder::Consumer(id), since, &mut after.effects);
                 }
@@ -456,6 +460,15 @@ impl Inner {
         effects: &mut Effects,
     ) -> Option<Entry> {
         if no_ack { self.state.settle_head(effects) } else { self.state.lease_head(holder, since, effects) }
+    }
+
+    /// A message is given out: how long it waited is told of the first time.
+    fn count_given(&mut self, seq: Seq, redelivered: bool, now: Timestamp) {
+        if redelivered {
+            self.tally.redeliver += 1;
+        } else {
+            self.waited.count(now.millis_since(self.ages.since_in_turn(seq)));
+        }
     }
 
     fn counts(&self) -> Counts {

@@ -62,7 +62,7 @@ impl Inner {
             };
             self.state.apply(command, now, effects);
             if how != Settlement::PutBack {
-                self.held.get_or_insert_default().count(now.millis_since(since).saturating_mul(1000));
+                self.held.count(now.millis_since(since));
             }
             self.consumers.release(lease.holder, lease.seq, since);
         }

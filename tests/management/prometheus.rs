@@ -1,7 +1,7 @@
 //! What Prometheus reads, and the names that dashboards made for RabbitMQ look for.
 
 use crate::http::Broker;
-use crate::support::{ack, confirm_select, consume, declare, get, publish, qos};
+use crate::support::{ack, confirm_select, consume, declare, get, nack, publish, qos};
 
 /// What Grafana's dashboard 10991 (RabbitMQ-Overview) reads.
 const DASHBOARD: &[&str] = &[
@@ -191,6 +191,38 @@ async fn the_age_of_the_oldest_message_and_the_time_under_lease_are_told() {
     broker.delete("/queues/%2F/q").await;
     let after = broker.metrics("/metrics").await;
     assert_eq!(value(&after, "rabbitmq_queue_lease_seconds_count"), 2);
+}
+
+#[tokio::test]
+async fn how_long_messages_wait_for_their_first_delivery_and_publishers_for_confirms_is_told() {
+    let broker = Broker::start().await;
+    let mut peer = broker.channel().await;
+    peer.call(1, declare("q")).await;
+    peer.call(1, confirm_select()).await;
+    for tag in 1..=3 {
+        peer.publish(1, publish("", "q", "m")).await;
+        peer.expect_confirm(1, tag).await;
+    }
+    let count = |text: &str, name: &str| value(text, &format!("rabbitmq_{name}_count"));
+    let text = broker.metrics("/metrics").await;
+    assert_eq!((count(&text, "queue_wait_seconds"), count(&text, "confirm_seconds")), (0, 3));
+    // One is given out twice: only the first time counts.
+    let got = peer.expect_get(1, "q", "m").await;
+    peer.send(1, nack(got.delivery_tag()).flag("requeue")).await;
+    let again = peer.expect_get(1, "q", "m").await;
+    assert!(again.redelivered());
+    peer.call(1, consume("q", "c").flag("no-ack")).await;
+    peer.expect_delivery(1, "m").await;
+    peer.expect_delivery(1, "m").await;
+    let text = broker.metrics("/metrics").await;
+    assert_eq!((count(&text, "queue_wait_seconds"), count(&text, "confirm_seconds")), (3, 3));
+    assert_eq!(value(&text, "rabbitmq_queue_wait_seconds_bucket{le=\"+Inf\"}"), 3);
+    let detailed = broker.metrics("/metrics/detailed?family=queue_lease_metrics").await;
+    let of_queue = "rabbitmq_detailed_queue_wait_seconds_count{vhost=\"/\",queue=\"q\"}";
+    assert_eq!(value(&detailed, of_queue), 3);
+    // What waited in a queue that has gone stays counted.
+    broker.delete("/queues/%2F/q").await;
+    assert_eq!(count(&broker.metrics("/metrics").await, "queue_wait_seconds"), 3);
 }
 
 #[tokio::test]

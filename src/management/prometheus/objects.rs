@@ -23,7 +23,7 @@ pub(super) enum Family {
     QueueConsumers,
     QueueMetrics,
     QueueDelivery,
-    /// Ours: how long deliveries are held. Sixteen lines for each queue, so only for who asks.
+    /// Ours: how long deliveries are held and messages wait. Thirty-four lines for each queue, so only for who asks.
     QueueLeases,
     ConnectionCoarse,
     ConnectionMetrics,
@@ -198,15 +198,17 @@ pub(super) async fn totals(text: &mut Text, api: &Api) {
     // Counters of queues that have gone are not in the sums: only what goes up and down is told.
     let gauges: Vec<_> = QUEUE_METRICS.iter().filter(|metric| metric.2 == Kind::Gauge).collect();
     let mut sums = vec![0; gauges.len()];
-    let (now, mut oldest_ms, mut held) = (api.now(), 0, DurationTally::default());
+    let (now, mut times) = (api.now(), own::Times::default());
     for vhost in &vhosts {
         exchanges += vhost.exchange_count();
-        held.add(&vhost.held_before());
+        times.held.add(&vhost.held_before());
+        times.waited.add(&vhost.waited_before());
         for batch in vhost.queues().chunks(BATCH) {
             queues += batch.len();
             for report in batch.iter().map(|queue| queue.report()) {
-                oldest_ms = oldest_ms.max(age_ms(&report, now));
-                held.add(&report.held);
+                times.oldest_ms = times.oldest_ms.max(age_ms(&report, now));
+                times.held.add(&report.held);
+                times.waited.add(&report.waited);
                 for (sum, (.., value)) in sums.iter_mut().zip(&gauges) {
                     *sum += value(&report);
                 }
@@ -227,7 +229,7 @@ pub(super) async fn totals(text: &mut Text, api: &Api) {
     for ((_, name, kind, help, _), sum) in gauges.into_iter().zip(sums) {
         text.single(name, *kind, help, &[], sum);
     }
-    own::totals(text, oldest_ms, &held);
+    own::totals(text, api, &times);
 }
 
 /// How long the oldest ready message has been waiting; 0 without one.
@@ -296,14 +298,24 @@ async fn own_of_queues(text: &mut Text, reports: &[Reported], selection: &Select
         tokio::task::yield_now().await;
     }
     if selection.has(Family::QueueLeases) {
-        text.family(own::HELD, Kind::Histogram, own::HELD_HELP);
-        for batch in reports.chunks(BATCH) {
-            for (vhost, queue, report) in batch {
-                let labels = [("vhost", vhost.name.as_str()), ("queue", queue.name.as_str())];
-                text.durations(own::HELD, &labels, &report.held);
-            }
-            tokio::task::yield_now().await;
+        times_of_queues(text, reports, (own::HELD, own::HELD_HELP), |report| &report.held).await;
+        times_of_queues(text, reports, (own::WAITED, own::WAITED_HELP), |report| &report.waited).await;
+    }
+}
+
+async fn times_of_queues(
+    text: &mut Text,
+    reports: &[Reported],
+    (name, help): (&str, &str),
+    tally: fn(&Report) -> &DurationTally,
+) {
+    text.family(name, Kind::Histogram, help);
+    for batch in reports.chunks(BATCH) {
+        for (vhost, queue, report) in batch {
+            let labels = [("vhost", vhost.name.as_str()), ("queue", queue.name.as_str())];
+            text.durations(name, &labels, tally(report));
         }
+        tokio::task::yield_now().await;
     }
 }
 

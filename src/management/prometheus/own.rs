@@ -1,5 +1,5 @@
-//! What RabbitMQ does not tell: how old the oldest message is, how long deliveries are held, how long the disk takes,
-//! and the room that messages take there.
+//! What RabbitMQ does not tell: how old the oldest message is, how long messages wait, deliveries are held, confirms and
+//! the disk take, and the room that messages take there.
 
 use super::text::{Kind, Text};
 use crate::management::api::Api;
@@ -10,11 +10,33 @@ pub(super) const AGE_HELP: &str = "How long the oldest ready message has been wa
 pub(super) const HELD: &str = "queue_lease_seconds";
 pub(super) const HELD_HELP: &str = "How long consumers held deliveries that they have settled";
 
-/// The node's: the oldest message of all queues, and leases of all of them.
-pub(super) fn totals(text: &mut Text, oldest_ms: u64, held: &DurationTally) {
-    text.single(AGE, Kind::Gauge, AGE_HELP, &[], oldest_ms / 1000);
-    text.family(HELD, Kind::Histogram, HELD_HELP);
-    text.durations(HELD, &[], held);
+pub(super) const WAITED: &str = "queue_wait_seconds";
+pub(super) const WAITED_HELP: &str =
+    "How long messages waited in queues, from their publish to their first delivery";
+const CONFIRMED: &str = "confirm_seconds";
+const CONFIRMED_HELP: &str =
+    "How long publishers waited for confirms, from the read that brought the publish";
+
+/// The node's: the oldest message of all queues, and times of all of them.
+pub(super) fn totals(text: &mut Text, api: &Api, times: &Times) {
+    text.single(AGE, Kind::Gauge, AGE_HELP, &[], times.oldest_ms / 1000);
+    let confirmed = api.broker.connections.confirm_waits();
+    for (name, help, tally) in [
+        (HELD, HELD_HELP, &times.held),
+        (WAITED, WAITED_HELP, &times.waited),
+        (CONFIRMED, CONFIRMED_HELP, &confirmed),
+    ] {
+        text.family(name, Kind::Histogram, help);
+        text.durations(name, &[], tally);
+    }
+}
+
+/// Times of all queues together.
+#[derive(Debug, Default)]
+pub(super) struct Times {
+    pub(super) oldest_ms: u64,
+    pub(super) held: DurationTally,
+    pub(super) waited: DurationTally,
 }
 
 /// The store of messages, if they are kept.
