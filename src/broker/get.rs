@@ -65,6 +65,10 @@ impl Session {
     /// As for [`Self::get`].
     pub fn poll_get(&self, name: &Name, no_ack: bool, now: Timestamp) -> Result<Polled, ChannelException> {
         let queue = self.queue_to_get(name)?;
+        // An operator still finds what is there.
+        if queue.is_paused() {
+            return Ok(Polled::Empty);
+        }
         // It stays needed until the look at the queue.
         let last = self.awaited_head.lock().take();
         match queue.get(no_ack, now) {

@@ -188,6 +188,26 @@ impl Session {
         })
     }
 
+    /// Stops deliveries of a queue, or lets them go on. A durable one stays so over restarts.
+    ///
+    /// # Errors
+    /// 403 without permission to configure it, 404 if there is none, 405 if it is another connection's, 406 if the disk
+    /// is full.
+    pub fn pause_queue(&self, name: &Name, is_paused: bool, now: Timestamp) -> Result<(), ChannelException> {
+        self.check_queue(Access::Configure, name)?;
+        let mut topology = self.vhost.topology();
+        let queue = self.existing_queue(name)?;
+        if queue.is_paused() != is_paused {
+            let entity = self.queue_text(name);
+            self.check_disk(queue.options.durable, format_args!("pause or resume {entity}"))?;
+            queue.set_paused(is_paused, now);
+            self.vhost.record_queue(&mut topology, &queue);
+            tracing::info!(queue = %name, is_paused, "deliveries stopped or let go on by an operator");
+        }
+        self.answer_after(&topology);
+        Ok(())
+    }
+
     /// Looks a queue up (queue.declare with passive).
     ///
     /// # Errors

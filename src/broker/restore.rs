@@ -74,13 +74,15 @@ impl Broker {
             exclusive_to: None,
             arguments,
         };
-        let now = self.clock.now();
+        let (now, paused) = (self.clock.now(), definition.paused);
         if messages.is_deleted(definition.id) {
             // An end that came between two writes. The log would ignore every message of this identity.
             tracing::warn!(queue = %name, "a queue that the log holds as deleted gets a new identity, it is empty");
             return Ok(vhost.add_queue(&mut vhost.topology(), name, options, now));
         }
-        Ok(vhost.restore_queue(definition.id, name, options, now))
+        let queue = vhost.restore_queue(definition.id, name, options, now);
+        queue.set_paused(paused, now);
+        Ok(queue)
     }
 }
 

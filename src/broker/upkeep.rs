@@ -212,7 +212,7 @@ fn substitutes(found: &Report) -> (Vec<(Name, Name, QueueDefinition)>, u64) {
         if priority > 0 {
             arguments.insert("x-max-priority", i32::from(priority));
         }
-        let queue = QueueDefinition { id, auto_delete: false, arguments };
+        let queue = QueueDefinition { id, auto_delete: false, arguments, paused: false };
         (Name::from(VHOST), Name::from(format!("recovered-{}", id.get())), queue)
     };
     let ids = found.queues.iter().map(|queue| of_lane(QueueId(queue.id)).0.get());

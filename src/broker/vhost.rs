@@ -201,13 +201,7 @@ impl Vhost {
         Counters::count(&self.churn.created);
         let id = self.next_id();
         let queue = self.make_queue(id, name, options, now);
-        if queue.options.durable {
-            let definition = QueueDefinition {
-                id,
-                auto_delete: queue.options.auto_delete,
-                arguments: queue.options.arguments.raw().clone(),
-            };
-            self.record(topology, Change::PutQueue(self.name.clone(), queue.name.clone(), definition));
+        if self.record_queue(topology, &queue) {
             queue.definition.set(topology.last_change);
         }
         if let Some(owner) = queue.options.exclusive_to {
@@ -215,6 +209,20 @@ impl Vhost {
         }
         self.queues.insert(queue.name.clone(), Arc::clone(&queue));
         queue
+    }
+
+    /// Records a queue as it is. Returns whether it is one that is kept.
+    pub(super) fn record_queue(&self, topology: &mut Topology, queue: &Queue) -> bool {
+        if queue.options.durable {
+            let definition = QueueDefinition {
+                id: queue.id,
+                auto_delete: queue.options.auto_delete,
+                arguments: queue.options.arguments.raw().clone(),
+                paused: queue.is_paused(),
+            };
+            self.record(topology, Change::PutQueue(self.name.clone(), queue.name.clone(), definition));
+        }
+        queue.options.durable
     }
 
     /// Puts a queue back that is recorded.

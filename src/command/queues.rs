@@ -55,6 +55,11 @@ pub(crate) enum Command {
         #[arg(long, default_value_t = u64::MAX, hide_default_value = true)]
         count: u64,
     },
+    /// Stop deliveries of a queue; it takes messages in as before, and what consumers hold stays theirs. A durable queue
+    /// stays paused over restarts.
+    Pause { name: String },
+    /// Let deliveries of a paused queue go on.
+    Resume { name: String },
     /// Who holds which message of a queue, since when, until when.
     Leases { name: String },
 }
@@ -74,6 +79,7 @@ fn columns() -> Vec<Column> {
         column("out/s", "message_stats.deliver_get_details.rate", Show::Rate),
         column("ack/s", "message_stats.ack_details.rate", Show::Rate),
         column("memory", "memory", Show::Octets),
+        plain("state"),
         plain("policy"),
     ]
 }
@@ -107,9 +113,17 @@ impl Command {
                 context.say(format!("{}: purged", context.in_vhost("queue", &name)))
             }
             Self::Move { from, to, count } => move_messages(context, &from, &to, count),
+            Self::Pause { name } => act(context, &name, "pause", "paused"),
+            Self::Resume { name } => act(context, &name, "resume", "goes on"),
             Self::Leases { name } => leases::of_queue(context, context.vhost(), &name),
         }
     }
+}
+
+/// Has the broker do something with a queue.
+fn act(context: &Context, name: &str, action: &str, done: &str) -> Done {
+    context.client.post(below(context, name, "actions"), &json!({ "action": action }))?;
+    context.say(format!("{}: {done}", context.in_vhost("queue", name)))
 }
 
 /// Asks for a piece at a time, so that no request takes long.

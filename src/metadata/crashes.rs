@@ -130,7 +130,7 @@ fn changes(number: u64) -> Vec<Change> {
     arguments.insert("x-note", "n".repeat(8 << 10).as_str());
     let put = |kind, id| {
         let (id, arguments) = (EntityId::new(id), arguments.clone());
-        let definition = QueueDefinition { id, auto_delete: false, arguments };
+        let definition = QueueDefinition { id, auto_delete: false, arguments, paused: false };
         Change::PutQueue(vhost.clone(), name(kind, number), definition)
     };
     let mut changes = vec![put("left", 2 * number), put("right", 2 * number + 1)];

@@ -19,6 +19,8 @@ pub struct QueueDefinition {
     pub auto_delete: bool,
     /// Its arguments as declared.
     pub arguments: FieldTable,
+    /// An operator has stopped its deliveries.
+    pub paused: bool,
 }
 
 /// A durable exchange.
@@ -107,6 +109,9 @@ impl QueueDefinition {
         table.insert("id", self.id.get().cast_signed());
         table.insert("auto_delete", self.auto_delete);
         table.insert("arguments", nested(&self.arguments));
+        if self.paused {
+            table.insert("paused", true);
+        }
         encode(&table)
     }
 
@@ -116,6 +121,7 @@ impl QueueDefinition {
             id: EntityId::new(table.get("id")?.as_integer()?.cast_unsigned()),
             auto_delete: flag(&table, "auto_delete")?,
             arguments: arguments(&table)?,
+            paused: flag(&table, "paused").unwrap_or(false),
         })
     }
 }

@@ -69,7 +69,12 @@ fn changes(queues: &[(Name, Name, QueueDefinition)], next_id: u64) -> Vec<Change
         // Only a queue that comes and goes leaves its id used.
         let (vhost, name) = (Name::from("/"), Name::from("last"));
         let id = EntityId::new(last);
-        let queue = QueueDefinition { id, auto_delete: false, arguments: lepus_protocol::FieldTable::new() };
+        let queue = QueueDefinition {
+            id,
+            auto_delete: false,
+            arguments: lepus_protocol::FieldTable::new(),
+            paused: false,
+        };
         changes.push(Change::PutQueue(vhost.clone(), name.clone(), queue));
         changes.push(Change::DeleteQueue(vhost, name));
     }

@@ -15,7 +15,7 @@ fn vhost() -> Name {
 fn queue(id: u64) -> QueueDefinition {
     let mut arguments = FieldTable::new();
     arguments.insert("x-max-length", 10);
-    QueueDefinition { id: EntityId::new(id), auto_delete: false, arguments }
+    QueueDefinition { id: EntityId::new(id), auto_delete: false, arguments, paused: id.is_multiple_of(2) }
 }
 
 fn binding(key: &str) -> BindingDefinition {

@@ -86,6 +86,8 @@ pub struct Consumers {
     exclusive: bool,
     /// RabbitMQ's `x-single-active-consumer`: only the longest subscribed is served.
     single_active: bool,
+    /// An operator has paused the queue: it is nobody's turn.
+    on_hold: bool,
     pub(super) times: LeaseTimes,
 }
 
@@ -139,8 +141,21 @@ impl Consumers {
         std::mem::take(&mut self.by_id).into_values().map(|consumer| consumer.subscription.outlet).collect()
     }
 
+    /// Nobody is served from here on, or those who were served before.
+    pub fn set_on_hold(&mut self, is_on_hold: bool) {
+        self.on_hold = is_on_hold;
+    }
+
+    /// Whether nobody is served.
+    pub fn is_on_hold(&self) -> bool {
+        self.on_hold
+    }
+
     /// The consumer whose turn it is.
     pub fn next(&self) -> Option<(ConsumerId, &Subscription)> {
+        if self.on_hold {
+            return None;
+        }
         let id = *self.rings.values().next()?.front()?;
         Some((id, &self.by_id.get(&id)?.subscription))
     }
@@ -362,6 +377,20 @@ mod tests {
         consumers.remove(id);
         consumers.add(subscription(0, None)).unwrap();
         assert_eq!(consumers.add(exclusive()), Err(ExclusiveClash));
+    }
+
+    #[test]
+    fn nobody_is_served_on_hold_and_turns_are_kept_meanwhile() {
+        let mut consumers = Consumers::new(false);
+        for _ in 0..2 {
+            start(&mut consumers, 0, None);
+        }
+        assert_eq!(serve(&mut consumers, 1), [1]);
+        consumers.set_on_hold(true);
+        let late = start(&mut consumers, 0, None);
+        assert_eq!(serve(&mut consumers, 5), [0; 0]);
+        consumers.set_on_hold(false);
+        assert_eq!(serve(&mut consumers, 3), [2, 1, late.0]);
     }
 
     #[test]

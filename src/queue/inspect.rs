@@ -44,6 +44,8 @@ pub struct Counts {
 pub struct Report {
     /// Messages and consumers.
     pub counts: Counts,
+    /// Whether an operator has paused it.
+    pub is_paused: bool,
     /// What has happened to messages since the start.
     pub tally: MessageTally,
     /// Octets of memory that its messages take.
@@ -102,6 +104,7 @@ impl Queue {
         let inner = self.inner.lock();
         Report {
             counts: inner.counts(),
+            is_paused: inner.consumers.is_on_hold(),
             tally: inner.tally,
             memory: inner.state.memory(),
             ready_octets: inner.state.ready_octets(),

@@ -18,6 +18,7 @@ mod operation;
 pub mod outlet;
 mod overdue;
 mod paging;
+mod pause;
 mod post;
 pub mod ready;
 pub mod retry;

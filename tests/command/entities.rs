@@ -26,6 +26,26 @@ fn a_queue_is_declared_listed_shown_and_deleted() {
 }
 
 #[test]
+fn a_queue_is_paused_and_goes_on() {
+    let broker = Broker::start();
+    broker.ok(&["queue", "declare", "q"]);
+    assert_eq!(
+        broker.ok(&["queue", "pause", "q"]),
+        "queue 'q' in virtual host '/': paused
+"
+    );
+    assert_eq!(broker.json(&["queue", "list"])[0]["state"], "paused");
+    assert!(broker.ok(&["queue", "list", "--columns", "name,state"]).contains("q     paused"));
+    assert_eq!(
+        broker.ok(&["queue", "resume", "q"]),
+        "queue 'q' in virtual host '/': goes on
+"
+    );
+    assert_eq!(broker.json(&["queue", "show", "q"])["state"], "running");
+    assert!(broker.lepus(&["queue", "pause", "none"]).err.contains("queue 'none'"));
+}
+
+#[test]
 fn lists_are_filtered_sorted_and_cut_to_columns() {
     let broker = Broker::start();
     for queue in ["a.1", "b.1", "a.2"] {

@@ -215,6 +215,54 @@ async fn actions_of_mirrors_are_accepted_and_others_named() {
 }
 
 #[tokio::test]
+async fn a_queue_is_paused_and_resumed_and_says_so() {
+    let broker = Broker::start().await;
+    broker.put("/queues/%2F/q", "{}").await;
+    let act = async |action: &str| {
+        broker.post("/queues/%2F/q/actions", &format!(r#"{{"action":"{action}"}}"#)).await.status
+    };
+    let state = async || broker.json("/queues/%2F/q").await["state"].clone();
+    assert_eq!(state().await, "running");
+    for (action, expected) in
+        [("pause", "paused"), ("pause", "paused"), ("resume", "running"), ("pause", "paused")]
+    {
+        assert_eq!((act(action).await, state().await), (204, json!(expected)), "{action}");
+    }
+    assert_eq!(broker.json("/queues?columns=name,state").await, json!([{"name": "q", "state": "paused"}]));
+    // An operator still sees what is there.
+    let publish = r#"{"routing_key":"q","payload":"m","payload_encoding":"string","properties":{}}"#;
+    broker.post("/exchanges/%2F/amq.default/publish", publish).await;
+    let look = r#"{"count":1,"ackmode":"ack_requeue_true","encoding":"auto"}"#;
+    assert_eq!(broker.post("/queues/%2F/q/get", look).await.json()[0]["payload"], "m");
+    broker.put("/users/u", r#"{"password":"p","tags":"management"}"#).await;
+    broker.put("/permissions/%2F/u", r#"{"configure":"","write":".*","read":".*"}"#).await;
+    let body = r#"{"action":"resume"}"#;
+    assert_eq!(broker.request_as("u:p", "POST", "/queues/%2F/q/actions", "", body).await.status, 403);
+    assert_eq!(broker.post("/queues/%2F/none/actions", body).await.status, 404);
+    assert_eq!(state().await, "paused");
+}
+
+#[tokio::test]
+async fn a_durable_queue_stays_paused_over_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let start = async || Broker::start_with(|config| config.data_dir = Some(dir.path().join("data"))).await;
+    let broker = start().await;
+    for queue in ["paused", "running"] {
+        broker.put(&format!("/queues/%2F/{queue}"), "{}").await;
+        broker.post(&format!("/queues/%2F/{queue}/actions"), r#"{"action":"pause"}"#).await;
+    }
+    broker.post("/queues/%2F/running/actions", r#"{"action":"resume"}"#).await;
+    broker.app.shutdown().await;
+    let broker = start().await;
+    for queue in ["paused", "running"] {
+        assert_eq!(broker.json(&format!("/queues/%2F/{queue}")).await["state"], queue);
+    }
+    // Declared again it stays what it is.
+    broker.put("/queues/%2F/paused", "{}").await;
+    assert_eq!(broker.json("/queues/%2F/paused").await["state"], "paused");
+}
+
+#[tokio::test]
 async fn dead_messages_that_wait_for_a_way_are_counted_and_listed() {
     let broker = Broker::start().await;
     let mut peer = broker.channel().await;

@@ -35,6 +35,7 @@ mod limits;
 mod living;
 mod misuse;
 mod observed;
+mod pausing;
 mod permissions;
 mod policies;
 mod publish;

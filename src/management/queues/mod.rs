@@ -155,13 +155,19 @@ pub(super) async fn purge(State(api): State<Arc<Api>>, caller: Caller, path: Seg
     done()
 }
 
-/// POST `/api/queues/{vhost}/{queue}/actions`: of RabbitMQ's, those of mirrors have nothing to do here. `move` is ours.
+/// POST `/api/queues/{vhost}/{queue}/actions`: of RabbitMQ's, those of mirrors have nothing to do here. `move`,
+/// `pause` and `resume` are ours.
 pub(super) async fn act(State(api): State<Arc<Api>>, caller: Caller, path: Segments, body: Json) -> Answer {
     let session = api.session(&caller, path.vhost())?;
     let name = existing(&session.vhost, &path)?;
     let Action { action, to, count } = body.parse()?;
     match action.as_str() {
         "sync" | "cancel_sync" => done(),
+        "pause" | "resume" => {
+            session.pause_queue(&name, action == "pause", api.now())?;
+            session.durable().await;
+            done()
+        }
         "move" => {
             let to = to.ok_or_else(|| Refusal::bad_request("the body does not say 'to' which queue"))?;
             moving::move_messages(&api, &session, &name, &to, count.unwrap_or(u64::MAX)).await

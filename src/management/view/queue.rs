@@ -104,7 +104,7 @@ impl<'q> Queue<'q> {
             owner_pid_details: options.exclusive_to.and_then(|owner| OwnerDetails::new(owner, api)),
             policy: policy_name(applied.policy.as_ref()),
             single_active_consumer_tag: tag_of(subscribers.iter().find(|found| single && found.active)),
-            state: "running",
+            state: if report.is_paused { "paused" } else { "running" },
             kind: if options.arguments.is_quorum() { "quorum" } else { "classic" },
             vhost,
         }
