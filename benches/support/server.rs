@@ -27,6 +27,8 @@ const BARE_SYNCS: usize = 200;
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
+    /// What else it listens for, by RabbitMQ's names, and where.
+    listeners: Vec<(String, SocketAddr)>,
     pid: u32,
     /// Ours to end, with its directory.
     own: Option<Own>,
@@ -44,9 +46,9 @@ impl Server {
     pub(crate) fn start(settings: &[&str]) -> io::Result<Self> {
         let directory = TempDir::new()?;
         let settings: Vec<_> = settings.iter().map(|&flag| flag.to_owned()).collect();
-        let (child, address) = spawn(directory.path(), &settings)?;
+        let Started { child, address, listeners } = spawn(directory.path(), &settings)?;
         let pid = child.id();
-        Ok(Self { address, pid, own: Some(Own { child, directory, settings }) })
+        Ok(Self { address, listeners, pid, own: Some(Own { child, directory, settings }) })
     }
 
     /// Kills it with SIGKILL and starts it again on the same directory; the time from its start until it serves.
@@ -55,9 +57,11 @@ impl Server {
         own.child.kill()?;
         own.child.wait()?;
         let started = now();
-        (own.child, self.address) = spawn(own.directory.path(), &own.settings)?;
+        let again = spawn(own.directory.path(), &own.settings)?;
+        let took = started.elapsed();
+        (own.child, self.address, self.listeners) = (again.child, again.address, again.listeners);
         self.pid = own.child.id();
-        Ok(started.elapsed())
+        Ok(took)
     }
 
     /// Its process.
@@ -67,7 +71,15 @@ impl Server {
 
     /// A broker that runs already.
     pub(crate) fn at(address: SocketAddr, pid: u32) -> Self {
-        Self { address, pid, own: None }
+        Self { address, listeners: Vec::new(), pid, own: None }
+    }
+
+    /// Where it listens for this protocol, such as `http` or `http/prometheus`.
+    pub(crate) fn listener(&self, protocol: &str) -> io::Result<SocketAddr> {
+        let listener = self.listeners.iter().find(|(known, _)| known == protocol);
+        let (_, address) =
+            listener.ok_or_else(|| io::Error::other(format!("it does not listen for {protocol}")))?;
+        Ok(*address)
     }
 
     /// Resident memory in octets.
@@ -113,18 +125,22 @@ impl Server {
     }
 }
 
-/// Starts the broker and waits until it says that it serves; where it listens.
-fn spawn(directory: &Path, settings: &[String]) -> io::Result<(Child, SocketAddr)> {
+/// A broker that has just begun to serve, and where it listens.
+struct Started {
+    child: Child,
+    address: SocketAddr,
+    listeners: Vec<(String, SocketAddr)>,
+}
+
+/// What a broker listens for besides AMQP, unless its settings say.
+const NOWHERE: [&str; 2] = ["--management-listen", "--prometheus-listen"];
+
+/// Starts the broker and waits until it says that it serves.
+fn spawn(directory: &Path, settings: &[String]) -> io::Result<Started> {
+    let unsaid = NOWHERE.into_iter().filter(|flag| !settings.iter().any(|setting| setting == flag));
     let mut child = Command::new(env!("CARGO_BIN_EXE_lepus"))
-        .args([
-            "server",
-            "--listen",
-            "127.0.0.1:0",
-            "--management-listen",
-            "off",
-            "--prometheus-listen",
-            "off",
-        ])
+        .args(["server", "--listen", "127.0.0.1:0"])
+        .args(unsaid.flat_map(|flag| [flag, "off"]))
         .args(["--log", "info,lepus::connection=error"])
         .args(settings)
         .current_dir(directory)
@@ -133,15 +149,20 @@ fn spawn(directory: &Path, settings: &[String]) -> io::Result<(Child, SocketAddr
         .spawn()?;
     let stderr = child.stderr.take().ok_or(io::ErrorKind::BrokenPipe)?;
     let mut lines = BufReader::new(stderr).lines();
-    let (mut log, mut address) = (String::new(), None);
+    let (mut log, mut address, mut listeners) = (String::new(), None, Vec::new());
     loop {
         let Some(line) = lines.next().transpose()? else { return Err(io::Error::other(log)) };
-        if let Some((_, found)) = line.split_once("address=") {
-            address = Some(found.trim().parse().map_err(io::Error::other)?);
+        let word = |key| line.split_once(key).and_then(|(_, rest)| rest.split_whitespace().next());
+        if let Some(found) = word("address=") {
+            let found = found.parse().map_err(io::Error::other)?;
+            match word("protocol=") {
+                Some(protocol) => listeners.push((protocol.trim_matches('"').to_owned(), found)),
+                None => address = Some(found),
+            }
         }
         if let Some(address) = address.filter(|_| line.contains("Server startup complete")) {
             thread::spawn(move || lines.for_each(drop));
-            return Ok((child, address));
+            return Ok(Started { child, address, listeners });
         }
         log.push_str(&line);
     }
