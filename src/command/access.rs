@@ -98,6 +98,11 @@ impl Access {
         }
     }
 
+    /// As it is, trusting the authorities of this file instead, if one is named.
+    pub(super) fn trusting(self, ca_file: Option<String>) -> Self {
+        Self { ca_file: ca_file.map(PathBuf::from).or(self.ca_file), ..self }
+    }
+
     /// The broker of this machine, if there is one whose operator file can be read.
     pub(super) fn local(&self) -> Option<Local> {
         local(self.broker_dir.as_deref(), &settings())

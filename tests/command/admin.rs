@@ -1,4 +1,4 @@
-//! `rabbitmqadmin`, the classic one.
+//! `rabbitmqadmin`, the classic one and the second version.
 
 use serde_json::{Value, json};
 
@@ -130,4 +130,52 @@ fn what_is_wrong_is_said_and_is_1() {
         assert_eq!(ran.code, 1, "{arguments:?}: {ran:?}");
         assert!(ran.err.starts_with("*** ") && ran.err.contains(says), "{arguments:?}: {ran:?}");
     }
+}
+
+/// As scripts call the second version.
+#[test]
+fn options_of_the_second_version_do_the_same() {
+    let broker = Broker::start();
+    for line in [
+        "declare vhost --name v --default-queue-type quorum",
+        "declare exchange --name events --type topic --durable true",
+        "declare queue --name orders --type quorum --durable true",
+        "queues declare --name plain --type classic --durable=false --auto-delete=false --arguments {\"x-max-length\":5}",
+        "declare binding --source events --destination-type queue --destination orders --routing-key a.#",
+        "declare user --name ann --password x --tags management",
+        "--vhost v declare permissions --user ann --configure .* --write .* --read .*",
+        "declare policy --name p --pattern ^o --definition {\"max-length\":3} --apply-to queues --priority 1",
+        "--vhost v declare vhost_limit --name max-queues --value 3",
+        "declare user_limit --user ann --name max-connections --value 3",
+        "publish message --routing-key orders --payload hello",
+        "health_check local_alarms",
+        "health_check protocol_listener --protocol amqp",
+    ] {
+        broker.admin_ok(&line.split(' ').collect::<Vec<_>>());
+    }
+    assert_eq!(broker.json(&["queue", "show", "orders"])["arguments"], json!({"x-queue-type": "quorum"}));
+    assert_eq!(broker.json(&["queue", "show", "plain"])["durable"], json!(false));
+    assert_eq!(broker.admin_ok(&["--non-interactive", "-q", "queues", "list"]), "orders\t1\nplain\t0\n");
+    assert_eq!(
+        broker.admin_ok(&["--output", "json", "list", "queues", "--columns", "name"]),
+        "[{\"name\":\"orders\"},{\"name\":\"plain\"}]\n"
+    );
+    let limits: Value =
+        serde_json::from_str(&broker.admin_ok(&["--output", "json", "vhost_limits", "list"])).unwrap();
+    assert_eq!(limits, json!([{"vhost": "v", "value": {"max-queues": 3}}]));
+    assert!(broker.admin_ok(&["get", "messages", "--queue", "orders", "--count", "1"]).contains("| hello "));
+    for line in [
+        "purge queue --name orders",
+        "delete binding --source events --destination orders --routing-key a.#",
+        "queues delete --name orders",
+        "delete queue --name orders --idempotently",
+        "--vhost v delete permissions --user ann",
+        "delete user --name ann",
+        "delete vhost --name v",
+    ] {
+        broker.admin_ok(&line.split(' ').collect::<Vec<_>>());
+    }
+    assert_eq!(broker.admin(&["delete", "queue", "--name", "orders"]).code, 1);
+    assert_eq!(broker.admin(&["declare", "queue", "--colour", "red"]).code, 1);
+    assert_eq!(broker.admin(&["health_check", "port_listener", "--port", "1"]).code, 1);
 }

@@ -1,5 +1,6 @@
 //! The options of `rabbitmqadmin`.
 
+use super::modern;
 use crate::command::failure::Failure;
 
 /// How rows are printed.
@@ -32,8 +33,14 @@ pub(super) struct Line {
     pub(super) depth: Option<usize>,
     pub(super) sort_reverse: bool,
     pub(super) quiet: bool,
+    /// What is to be deleted need not be there.
+    pub(super) idempotent: bool,
+    /// PEM file of the authorities that vouch for the broker.
+    pub(super) ca_file: Option<String>,
     pub(super) version: bool,
     pub(super) help: bool,
+    /// Options of the command have come.
+    pub(super) is_modern: bool,
 }
 
 /// What comes before the scheme, host and port are put together.
@@ -53,6 +60,9 @@ impl Line {
         while let Some(word) = rest.next() {
             if !word.starts_with('-') || word == "-" {
                 line.words.push(word.clone());
+                if line.words.len() == 2 {
+                    modern::normal(&mut line.words);
+                }
                 continue;
             }
             let (option, inline) = split(word);
@@ -61,17 +71,39 @@ impl Line {
             }
             let value = inline.or_else(|| rest.next().cloned());
             let value = value.ok_or_else(|| Failure::Usage(format!("option {option} needs a value")))?;
-            line.valued(&option, value, &mut place)?;
+            line.option(&option, value, &mut place)?;
+        }
+        if line.is_modern {
+            modern::complete(&mut line.words, line.vhost.as_deref())?;
         }
         line.url = place.url();
         Ok(line)
+    }
+
+    /// An option of the command, as the second version has them, or one for all commands.
+    fn option(&mut self, option: &str, value: String, place: &mut Place) -> Result<(), Failure> {
+        let is_classic = !self.is_modern && self.words.len() > 2;
+        if let Some(word) = modern::word(&self.words, option, &value).filter(|_| !is_classic) {
+            self.is_modern = true;
+            self.words.push(word);
+            return Ok(());
+        }
+        match (self.words.first().map(String::as_str), option) {
+            (Some("export" | "import"), "--file") => self.words.push(value),
+            (Some("list"), "--columns") => self.words.extend(value.split(',').map(str::to_owned)),
+            (_, _) => return self.valued(option, value, place),
+        }
+        Ok(())
     }
 
     fn flag(&mut self, option: &str, place: &mut Place) -> bool {
         match option {
             "-q" | "--quiet" => self.quiet = true,
             "-R" | "--sort-reverse" => self.sort_reverse = true,
-            "-s" | "--ssl" => place.tls = true,
+            "-s" | "--ssl" | "--use-tls" => place.tls = true,
+            // The second version's word for output that programs read.
+            "--non-interactive" => self.format = Format::Tsv,
+            "--idempotently" => self.idempotent = true,
             "--version" => self.version = true,
             "-h" | "--help" => self.help = true,
             _ => return false,
@@ -84,7 +116,7 @@ impl Line {
             value.parse().map_err(|_| Failure::Usage(format!("option {option}: '{value}' is no number")))
         };
         match option {
-            "-H" | "--host" => place.host = Some(value),
+            "-H" | "--host" | "--hostname" => place.host = Some(value),
             "-P" | "--port" => place.port = Some(value),
             "-U" | "--base-uri" => place.base = Some(value),
             "--path-prefix" => place.prefix = value,
@@ -92,9 +124,11 @@ impl Line {
             "-u" | "--username" => self.user = Some(value),
             "-p" | "--password" => self.password = Some(value),
             "-S" | "--sort" => self.sort = Some(value),
-            "-f" | "--format" => self.format = format(&value)?,
+            "-f" | "--format" | "--output" => self.format = format(&value)?,
             "-d" | "--depth" => self.depth = Some(usize::try_from(number(&value)?).unwrap_or(usize::MAX)),
-            "-t" | "--request-timeout" => self.timeout = Some(number(&value)?),
+            "--tls-ca-cert-file" => self.ca_file = Some(value),
+            "--table-style" => {}
+            "-t" | "--request-timeout" | "--timeout" => self.timeout = Some(number(&value)?),
             unknown => return Err(Failure::Usage(format!("no such option: {unknown}"))),
         }
         Ok(())
@@ -126,7 +160,7 @@ fn format(name: &str) -> Result<Format, Failure> {
         "long" => Format::Long,
         "kvp" => Format::KeyValue,
         "bash" => Format::Bash,
-        "raw_json" => Format::RawJson,
+        "raw_json" | "json" => Format::RawJson,
         "pretty_json" => Format::PrettyJson,
         unknown => return Err(Failure::Usage(format!("Format {unknown} not recognised"))),
     })

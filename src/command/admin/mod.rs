@@ -1,6 +1,8 @@
-//! `rabbitmqadmin` as RabbitMQ has shipped it for years: `declare queue name=q`, `list queues name messages`.
+//! `rabbitmqadmin` as RabbitMQ has shipped it for years: `declare queue name=q`, `list queues name messages`; and as it
+//! is since its second version ([`modern`]).
 
 mod line;
+mod modern;
 mod show;
 
 use std::path::Path as FilePath;
@@ -49,13 +51,14 @@ const KINDS: &[Kind] = &[
         &[],
         &["destination_type", "routing_key", "arguments", "properties_key"],
     ),
-    kind("vhost", &["name"], &[], &["tracing"]),
+    kind("vhost", &["name"], &[], &["tracing", "description", "default_queue_type"]),
     kind("user", &["name"], &["tags"], &["password", "password_hash", "hashing_algorithm"]),
     kind("permission", &["vhost", "user"], &["configure", "write", "read"], &[]),
     kind("parameter", &["component", "name"], &["value"], &[]),
     kind("policy", &["name"], &["pattern", "definition"], &["priority", "apply-to"]),
     kind("operator_policy", &["name"], &["pattern", "definition"], &["priority", "apply-to"]),
     kind("vhost_limit", &["vhost", "name"], &["value"], &[]),
+    kind("user_limit", &["user", "name"], &["value"], &[]),
 ];
 
 /// A kind of thing: which keys name it, which of the others it cannot do without, which may be given.
@@ -120,8 +123,8 @@ fn carry_out(line: Line) -> Done {
     if line.help || line.words.first().is_some_and(|word| word == "help") {
         return print(&help());
     }
-    let context = Access::of_tool(line.url.clone(), line.user.clone(), line.password.clone(), line.timeout)
-        .context()?;
+    let access = Access::of_tool(line.url.clone(), line.user.clone(), line.password.clone(), line.timeout);
+    let context = access.trusting(line.ca_file.clone()).context()?;
     let admin = Admin { line, client: context.client };
     let words = admin.line.words.clone();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -134,6 +137,7 @@ fn carry_out(line: Line) -> Done {
         ["purge", "queue", given @ ..] => admin.purge(given),
         ["publish", given @ ..] => admin.publish(given),
         ["get", given @ ..] => admin.get(given),
+        ["health_check", check, given @ ..] => admin.check(check, given),
         ["export", file] => admin.export(file),
         ["import", file] => admin.import(file),
         [] => Err(usage("Action not specified")),
@@ -157,6 +161,7 @@ fn help() -> String {
             kind.name
         ));
     }
+    text.push_str("  (or --name ... instead of name=..., and `queues list` for `list queues`)\n");
     text.push_str(
         "  close connection name=...\n  purge queue name=...\n  publish routing_key=... [payload=... exchange=... \
          properties=... payload_encoding=...]\n  get queue=... [count=... ackmode=... encoding=... payload_file=...]\n\
@@ -184,6 +189,11 @@ fn given(words: &[&str], known: &[&str]) -> Result<Given, Failure> {
         given.insert(name.to_owned(), value);
     }
     Ok(given)
+}
+
+/// As it stands in a path.
+fn encoded(text: &str) -> String {
+    super::client::encode(text)
 }
 
 fn need<'g>(given: &'g Given, name: &str) -> Result<&'g str, Failure> {
@@ -266,6 +276,7 @@ impl Admin {
             "permission" => path(&["permissions", vhost, of("user")?]),
             "parameter" => path(&["parameters", of("component")?, vhost, of("name")?]),
             "policy" => path(&["policies", vhost, of("name")?]),
+            "user_limit" => path(&["user-limits", of("user")?, of("name")?]),
             "operator_policy" => path(&["operator-policies", vhost, of("name")?]),
             _ => path(&["vhost-limits", vhost, of("name")?]),
         })
@@ -311,7 +322,10 @@ impl Admin {
             // That of a binding without key and arguments.
             given.insert("properties_key".to_owned(), "~".into());
         }
-        self.client.delete(Self::path_of(kind, &given)?)?;
+        match self.client.delete(Self::path_of(kind, &given)?) {
+            Err(Failure::Missing(_)) if self.line.idempotent => {}
+            deleted => deleted?,
+        }
         self.verbose(&format!("{} deleted", kind.name))
     }
 
@@ -370,6 +384,20 @@ impl Admin {
             .map_err(|error| Failure::Broken(format!("cannot write {file}: {error}")))?;
         let columns = ["routing_key", "exchange", "message_count", "payload_bytes", "redelivered"];
         show::rows(&self.line, &columns, found)
+    }
+
+    /// Asks the broker how it is: 1 if it is not well.
+    fn check(&self, check: &str, words: &[&str]) -> Done {
+        let check = check.replace('_', "-");
+        let given = given(words, &["port", "protocol"])?;
+        let mut segments =
+            vec!["health", "checks", if check == "cluster-wide-alarms" { "alarms" } else { &check }];
+        segments.extend(given.values().filter_map(Value::as_str));
+        let answer = self.client.check(path(&segments).about(format!("check '{check}'")))?;
+        if answer.status != 200 {
+            return Err(Failure::Unhealthy(format!("not well: {}", answer.body)));
+        }
+        self.verbose("ok")
     }
 
     fn definitions(&self) -> Path {
