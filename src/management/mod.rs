@@ -20,6 +20,7 @@ mod prometheus;
 mod rates;
 mod refusal;
 mod routes;
+mod schemas;
 mod server;
 mod table;
 mod view;

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::answer::{Answer, json as answer};
 use super::caller::Caller;
 use super::routes::{self, Operation, Route};
+use super::schemas;
 
 /// GET `/api/openapi.json`.
 pub(super) async fn document(_caller: Caller) -> Answer {
@@ -24,15 +25,14 @@ fn whole() -> Value {
             "license": { "name": "Apache-2.0" },
         },
         "servers": [{ "url": "/api" }],
-        "security": [{ "basic": [] }],
+        "security": [{ "basic": [] }, { "token": [] }],
         "paths": routes::all().map(path).collect::<Map<_, _>>(),
         "components": {
-            "securitySchemes": { "basic": { "type": "http", "scheme": "basic" } },
-            "schemas": { "Refusal": {
-                "type": "object",
-                "required": ["error", "reason"],
-                "properties": { "error": { "type": "string" }, "reason": { "type": "string" } },
-            } },
+            "securitySchemes": {
+                "basic": { "type": "http", "scheme": "basic" },
+                "token": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT" },
+            },
+            "schemas": schemas::all(),
             "responses": { "Refused": {
                 "description": "Nothing has changed; the reason says why",
                 "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Refusal" } } },
@@ -69,7 +69,7 @@ fn view(route: &Route, operation: &Operation) -> Value {
         "operationId": id(route.path, operation.method),
         "summary": operation.summary,
         "tags": [group],
-        "responses": responses(operation),
+        "responses": responses(route.path, operation),
     });
     let Some(fields) = view.as_object_mut() else { return view };
     if operation.is_list {
@@ -88,7 +88,7 @@ fn id(path: &str, method: &str) -> String {
     [method].into_iter().chain(words).collect::<Vec<_>>().join("_")
 }
 
-fn responses(operation: &Operation) -> Value {
+fn responses(path: &str, operation: &Operation) -> Value {
     let with = |description: &str, schema: Value| {
         let content = json!({ "application/json": { "schema": schema } });
         json!({ "description": description, "content": content })
@@ -96,11 +96,15 @@ fn responses(operation: &Operation) -> Value {
     let mut responses = Map::new();
     match operation.method {
         "get" if operation.is_list => {
-            let list = json!({ "type": ["array", "object"], "items": { "type": "object" } });
+            let any = || json!({ "type": ["array", "object"], "items": { "type": "object" } });
+            let list = schemas::answer(path, true).unwrap_or_else(any);
             responses.insert("200".to_owned(), with("The list, or a page of it", list));
         }
         "get" => {
-            responses.insert("200".to_owned(), with("The document", json!({})));
+            responses.insert(
+                "200".to_owned(),
+                with("The document", schemas::answer(path, false).unwrap_or_else(|| json!({}))),
+            );
         }
         "post" => {
             responses.insert("2XX".to_owned(), json!({ "description": "Done" }));

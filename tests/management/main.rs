@@ -19,4 +19,5 @@ mod facts;
 mod policies;
 mod prometheus;
 mod queues;
+mod schemas;
 mod tools;
