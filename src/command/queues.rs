@@ -55,8 +55,8 @@ pub(crate) enum Command {
         #[arg(long, default_value_t = u64::MAX, hide_default_value = true)]
         count: u64,
     },
-    /// Stop deliveries of a queue; it takes messages in as before, and what consumers hold stays theirs. A durable queue
-    /// stays paused over restarts.
+    /// Stop deliveries of a queue; it takes messages in as before, and what consumers hold stays theirs. A durable
+    /// queue stays paused over restarts.
     Pause { name: String },
     /// Let deliveries of a paused queue go on.
     Resume { name: String },

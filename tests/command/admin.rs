@@ -140,7 +140,7 @@ fn options_of_the_second_version_do_the_same() {
         "declare vhost --name v --default-queue-type quorum",
         "declare exchange --name events --type topic --durable true",
         "declare queue --name orders --type quorum --durable true",
-        "queues declare --name plain --type classic --durable=false --auto-delete=false --arguments {\"x-max-length\":5}",
+        "queues declare --name plain --type classic --durable=false --arguments {\"x-max-length\":5}",
         "declare binding --source events --destination-type queue --destination orders --routing-key a.#",
         "declare user --name ann --password x --tags management",
         "--vhost v declare permissions --user ann --configure .* --write .* --read .*",

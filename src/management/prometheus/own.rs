@@ -1,5 +1,5 @@
-//! What RabbitMQ does not tell: how old the oldest message is, how long messages wait, deliveries are held, confirms and
-//! the disk take, and the room that messages take there.
+//! What RabbitMQ does not tell: how old the oldest message is, how long messages wait, deliveries are held, confirms
+//! and the disk take, and the room that messages take there.
 
 use super::text::{Kind, Text};
 use crate::management::api::Api;
