@@ -52,6 +52,19 @@ pub struct Envelope<'a> {
     pub delay_ms: Option<u64>,
 }
 
+/// The parts of a message, as they came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parts<'a> {
+    /// The exchange it was published to.
+    pub exchange: &'a [u8],
+    /// Its routing key.
+    pub routing_key: &'a [u8],
+    /// The raw properties: flag words and values.
+    pub properties: &'a [u8],
+    /// The body.
+    pub body: &'a [u8],
+}
+
 /// What a message takes along that came back to its queue and is to be delivered again later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retried {
@@ -128,6 +141,15 @@ impl Message {
     pub fn body(&self) -> &[u8] {
         let start = self.head_len() + self.exchange_len() + self.routing_key_len() + self.properties_len();
         self.image().get(start..).unwrap_or_default()
+    }
+
+    /// What a delivery tells, found in one go.
+    pub fn parts(&self) -> Parts<'_> {
+        let rest = self.image().get(self.head_len()..).unwrap_or_default();
+        let (exchange, rest) = rest.split_at_checked(self.exchange_len()).unwrap_or_default();
+        let (routing_key, rest) = rest.split_at_checked(self.routing_key_len()).unwrap_or_default();
+        let (properties, body) = rest.split_at_checked(self.properties_len()).unwrap_or_default();
+        Parts { exchange, routing_key, properties, body }
     }
 
     /// Whether the publisher asked for it to survive a restart.
@@ -263,13 +285,15 @@ impl MessageBuilder {
             | if envelope.ttl_ms.is_some() { FLAG_TTL } else { 0 }
             | if envelope.dead_letter { FLAG_DEAD_LETTER } else { 0 }
             | if envelope.delay_ms.is_some() { FLAG_DELAYED } else { 0 };
-        image.push(flags);
-        image.push(envelope.priority);
-        image.push(length_octet(exchange));
-        image.push(length_octet(routing_key));
         let properties_len = u32::try_from(envelope.properties.len()).unwrap_or(u32::MAX);
-        image.extend_from_slice(&properties_len.to_le_bytes());
-        image.extend_from_slice(&envelope.ttl_ms.unwrap_or_default().to_le_bytes());
+        let [p0, p1, p2, p3] = properties_len.to_le_bytes();
+        let [t0, t1, t2, t3, t4, t5, t6, t7] = envelope.ttl_ms.unwrap_or_default().to_le_bytes();
+        let (priority, exchange_len, key_len) =
+            (envelope.priority, length_octet(exchange), length_octet(routing_key));
+        // Put together as one array first: each append costs a check of the capacity.
+        let fixed: [u8; FIXED_LEN] =
+            [flags, priority, exchange_len, key_len, p0, p1, p2, p3, t0, t1, t2, t3, t4, t5, t6, t7];
+        image.extend_from_slice(&fixed);
         if let Some(delay_ms) = envelope.delay_ms {
             image.extend_from_slice(&delay_ms.to_le_bytes());
         }
@@ -327,6 +351,9 @@ mod tests {
         assert_eq!(message.routing_key(), b"a.b");
         assert_eq!(message.properties(), &[0, 0]);
         assert_eq!(message.body(), b"hello");
+        let parts = Parts { exchange: b"logs", routing_key: b"a.b", properties: &[0, 0], body: b"hello" };
+        assert_eq!(message.parts(), parts);
+        assert_eq!(message.with_retried(Retried { deliveries: 1, expires: None }).parts(), parts);
         assert!(message.is_persistent());
         assert_eq!(message.priority(), 7);
         assert_eq!(message.ttl_ms(), Some(60_000));

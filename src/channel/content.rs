@@ -9,7 +9,7 @@
 //!
 //! Any other frame in between is an error of the connection (505), as in RabbitMQ.
 
-use lepus_protocol::{ClassId, ReplyCode, ShortStr, ShortString};
+use lepus_protocol::{ClassId, ReplyCode, ShortString};
 
 use super::held::{Held, TooMuch};
 use super::publish::Publication;
@@ -41,12 +41,6 @@ pub(super) struct PublishTo {
     pub(super) exchange: Name,
     pub(super) routing_key: ShortString,
     pub(super) mandatory: bool,
-}
-
-impl PublishTo {
-    pub(super) fn routing_key(&self) -> ShortStr<'_> {
-        self.routing_key.as_short_str()
-    }
 }
 
 impl Content {

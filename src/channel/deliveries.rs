@@ -18,6 +18,7 @@ use super::counted::with_counts;
 use super::unacked::{Unacked, UnackedDeliveries, UnknownTag};
 use crate::broker::connections::Held;
 use crate::id::EntityId;
+use crate::message::Parts;
 use crate::metrics::MessageTally;
 use crate::outbound::{Offered, Outbound, Resume};
 use crate::queue::{ConsumerId, Delivery, Fetched, Holder, LeaseRef, Queue};
@@ -118,16 +119,16 @@ impl Deliveries {
         tag: DeliveryTag,
         delivery: &Delivery<'_>,
     ) {
-        let message = delivery.message;
+        let Parts { exchange, routing_key, properties, body } = delivery.message.parts();
         let method = basic::Deliver {
             consumer_tag,
             delivery_tag: tag,
             redelivered: delivery.redelivered,
-            exchange: short(message.exchange()),
-            routing_key: short(message.routing_key()),
+            exchange: short(exchange),
+            routing_key: short(routing_key),
         };
-        let properties = with_counts(message.properties(), delivery.returns);
-        encoder::deliver(frames, self.channel, &method, &properties, message.body(), self.frame_max);
+        let properties = with_counts(properties, delivery.returns);
+        encoder::deliver(frames, self.channel, &method, &properties, body, self.frame_max);
     }
 
     /// Sends a message fetched with basic.get (§1.8.3.11).

@@ -186,6 +186,20 @@ impl Channel {
         }
     }
 
+    /// A publish of which method, header and body have come together; none may be under way.
+    ///
+    /// # Errors
+    /// What closes the channel or the connection.
+    pub fn on_publish(
+        &mut self,
+        publish: &basic::Publish<'_>,
+        header: &ContentHeader<'_>,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<(), Exception> {
+        self.publish_whole(publish, header, body, now)
+    }
+
     /// A content header frame.
     ///
     /// # Errors

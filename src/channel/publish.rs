@@ -52,14 +52,7 @@ struct Asked<'a> {
 impl Channel {
     /// basic.publish.
     pub(super) fn publish(&mut self, publish: &basic::Publish<'_>) -> Result<(), Exception> {
-        if publish.immediate {
-            return Err(not_implemented("immediate=true"));
-        }
-        let exchange = match &self.last_exchange {
-            Some(last) if publish.exchange == *last.as_str() => last.clone(),
-            _ => self.exchange_name(publish.exchange)?,
-        };
-        self.last_exchange = Some(exchange.clone());
+        let exchange = self.address(publish)?;
         self.content = Content::AwaitingHeader(PublishTo {
             exchange,
             routing_key: publish.routing_key.to_owned(),
@@ -68,9 +61,53 @@ impl Channel {
         Ok(())
     }
 
+    /// A publish all of which is at hand: as its three frames one after the other, with nothing kept in between.
+    pub(super) fn publish_whole(
+        &mut self,
+        publish: &basic::Publish<'_>,
+        header: &ContentHeader<'_>,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<(), Exception> {
+        let exchange = self.address(publish)?;
+        let (publication, mut builder) =
+            self.admit(exchange, publish.routing_key, publish.mandatory, header)?;
+        builder.push(body);
+        self.complete(publication, builder.finish(), now)
+    }
+
+    /// The exchange that a publish names.
+    fn address(&mut self, publish: &basic::Publish<'_>) -> Result<Name, Exception> {
+        if publish.immediate {
+            return Err(not_implemented("immediate=true"));
+        }
+        match self.last_exchange.take() {
+            Some(last) if publish.exchange == *last.as_str() => Ok(last),
+            _ => self.exchange_name(publish.exchange),
+        }
+    }
+
     /// A content header frame.
     pub(super) fn on_header(&mut self, header: &ContentHeader<'_>, now: Timestamp) -> Result<(), Exception> {
-        let publish = self.content.take_publish(header.class)?;
+        let PublishTo { exchange, routing_key, mandatory } = self.content.take_publish(header.class)?;
+        let (publication, builder) = self.admit(exchange, routing_key.as_short_str(), mandatory, header)?;
+        if header.body_size == 0 {
+            return self.complete(publication, builder.finish(), now);
+        }
+        let held = self.context.holdings.hold_none();
+        let remaining = header.body_size;
+        self.content = Content::AwaitingBody { publication, builder, remaining, held };
+        Ok(())
+    }
+
+    /// Checks all that can be refused of a publish, and begins its message.
+    fn admit(
+        &mut self,
+        exchange_name: Name,
+        routing_key: ShortStr<'_>,
+        mandatory: bool,
+        header: &ContentHeader<'_>,
+    ) -> Result<(Publication, MessageBuilder), Exception> {
         let size_max = self.context.limits.message_size_max;
         if header.body_size > size_max {
             return Err(ChannelException::precondition_failed(format_args!(
@@ -80,14 +117,14 @@ impl Channel {
             .into());
         }
         let session = &self.context.session;
-        let exchange = session.exchange_to_publish(&publish.exchange, &mut self.clearance)?;
+        let exchange = session.exchange_to_publish(&exchange_name, &mut self.clearance)?;
         let asked = self.check_properties(header.properties)?;
-        let keys = std::iter::once(publish.routing_key().as_bytes());
+        let keys = std::iter::once(routing_key.as_bytes());
         let keys = keys.chain(asked.extra_keys.iter().map(Vec::as_slice));
         session.check_routing_keys(&self.clearance, &exchange, keys)?;
         let envelope = Envelope {
-            exchange: publish.exchange.as_str().as_bytes(),
-            routing_key: publish.routing_key().as_bytes(),
+            exchange: exchange_name.as_str().as_bytes(),
+            routing_key: routing_key.as_bytes(),
             properties: &asked.properties,
             persistent: asked.persistent,
             priority: asked.priority,
@@ -96,15 +133,8 @@ impl Channel {
             delay_ms: asked.delay_ms,
         };
         let builder = MessageBuilder::new(&envelope, usize::try_from(header.body_size).unwrap_or(usize::MAX));
-        let publication =
-            Publication { exchange, mandatory: publish.mandatory, extra_keys: asked.extra_keys };
-        if header.body_size == 0 {
-            return self.complete(publication, builder.finish(), now);
-        }
-        let held = self.context.holdings.hold_none();
-        let remaining = header.body_size;
-        self.content = Content::AwaitingBody { publication, builder, remaining, held };
-        Ok(())
+        self.last_exchange = Some(exchange_name);
+        Ok((Publication { exchange, mandatory, extra_keys: asked.extra_keys }, builder))
     }
 
     /// A content body frame.

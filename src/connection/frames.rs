@@ -15,6 +15,54 @@ use crate::exception::{ChannelException, ConnectionException, Exception};
 /// The method that content belongs to.
 const PUBLISH: (ClassId, MethodId) = (basic::Publish::CLASS, basic::Publish::ID);
 
+/// The octets that basic.publish begins with.
+const PUBLISH_IDS: [u8; 4] = {
+    let ([a, b], [c, d]) =
+        (basic::Publish::CLASS.get().to_be_bytes(), basic::Publish::ID.get().to_be_bytes());
+    [a, b, c, d]
+};
+
+/// A publish with its header and all of its body, as most come.
+struct WholePublish<'a> {
+    channel: ChannelId,
+    method: basic::Publish<'a>,
+    header: ContentHeader<'a>,
+    body: &'a [u8],
+    /// Octets of the frames after that of the method.
+    content_length: usize,
+}
+
+impl<'a> WholePublish<'a> {
+    /// The publish that begins with `first`, with one body frame or none; `None` for anything else.
+    #[inline]
+    fn at(first: Frame<'a>, rest: &'a [u8], frame_max: u32) -> Option<Self> {
+        let Frame::Method { channel, payload } = first else { return None };
+        if !payload.starts_with(&PUBLISH_IDS) {
+            return None;
+        }
+        let (Frame::Header { channel: of_header, payload: header }, header_length) =
+            decode(rest, frame_max).ok()??
+        else {
+            return None;
+        };
+        let header = ContentHeader::parse(header).ok()?;
+        let (body, body_length) = match header.body_size {
+            0 => (&[][..], 0),
+            _ => match decode(rest.get(header_length..)?, frame_max).ok()?? {
+                (Frame::Body { channel: of_body, payload }, length) if of_body == channel => {
+                    (payload, length)
+                }
+                _ => return None,
+            },
+        };
+        if of_header != channel || header.class != ClassId::BASIC || header.body_size != body.len() as u64 {
+            return None;
+        }
+        let Ok(Method::Basic(basic::Method::Publish(method))) = Method::parse(payload) else { return None };
+        Some(Self { channel, method, header, body, content_length: header_length + body_length })
+    }
+}
+
 impl Connection {
     /// Carries out every whole frame in `octets`; adds to `consumed` as it goes. Never waits.
     pub(super) fn on_octets(
@@ -33,8 +81,14 @@ impl Connection {
             let rest = octets.get(*consumed..).unwrap_or_default();
             let decoded = decode(rest, self.tuning.frame_max);
             let decoded = decoded.map_err(|error| ConnectionException::new(ReplyCode::FRAME_ERROR, error))?;
-            let Some((frame, length)) = decoded else { return Ok(Outcome::Continue) };
-            let outcome = self.on_frame(frame, now)?;
+            let Some((frame, mut length)) = decoded else { return Ok(Outcome::Continue) };
+            let outcome = match self.whole_publish(frame, rest.get(length..).unwrap_or_default()) {
+                Some(publish) => {
+                    length += publish.content_length;
+                    self.on_publish(&publish, now)?
+                }
+                None => self.on_frame(frame, now)?,
+            };
             if outcome == Outcome::Again {
                 return Ok(outcome);
             }
@@ -47,6 +101,24 @@ impl Connection {
                 return Ok(Outcome::Paused);
             }
         }
+    }
+
+    /// The publish that begins with `frame`, if all of it is there and it is due. Whatever is unusual about it is left
+    /// to be carried out, and refused, frame by frame.
+    #[inline]
+    fn whole_publish<'a>(&self, frame: Frame<'a>, rest: &'a [u8]) -> Option<WholePublish<'a>> {
+        let publish = WholePublish::at(frame, rest, self.tuning.frame_max)?;
+        match self.channels.get(&publish.channel) {
+            Some(Slot::Open(channel)) if !channel.awaits_content() => Some(publish),
+            Some(Slot::Open(_) | Slot::Closing) | None => None,
+        }
+    }
+
+    fn on_publish(&mut self, publish: &WholePublish<'_>, now: Timestamp) -> Result<Outcome, Failure> {
+        self.publishes = true;
+        self.on_content(publish.channel, now, true, |channel| {
+            channel.on_publish(&publish.method, &publish.header, publish.body, now)
+        })
     }
 
     fn on_frame(&mut self, frame: Frame<'_>, now: Timestamp) -> Result<Outcome, Failure> {
@@ -64,7 +136,7 @@ impl Connection {
             Frame::Method { channel, payload } => self.on_channel_method(channel, payload, now),
             Frame::Header { channel, payload } => self.on_header(channel, payload, now),
             Frame::Body { channel, payload } => {
-                self.on_content(channel, now, |channel| channel.on_content_body(payload, now))
+                self.on_content(channel, now, false, |channel| channel.on_content_body(payload, now))
             }
         }
     }
@@ -189,7 +261,7 @@ impl Connection {
 
     fn on_header(&mut self, id: ChannelId, payload: &[u8], now: Timestamp) -> Result<Outcome, Failure> {
         let header = ContentHeader::parse(payload).map_err(malformed_header)?;
-        self.on_content(id, now, |channel| channel.on_content_header(&header, now))
+        self.on_content(id, now, false, |channel| channel.on_content_header(&header, now))
     }
 
     /// What channels have gathered goes to its queues before another channel does anything.
@@ -207,11 +279,12 @@ impl Connection {
         }
     }
 
-    /// A frame of content: errors are about the publish that it belongs to.
+    /// A frame of content, or a publish as a whole: errors are about the publish that it belongs to.
     fn on_content(
         &mut self,
         id: ChannelId,
         now: Timestamp,
+        is_whole: bool,
         content: impl FnOnce(&mut Channel) -> Result<(), Exception>,
     ) -> Result<Outcome, Failure> {
         self.finish_run_of_others(id, now);
@@ -222,7 +295,8 @@ impl Connection {
             }
             Some(Slot::Closing) => Ok(Outcome::Continue),
             Some(Slot::Open(channel)) => {
-                let blamed = if channel.awaits_content() { PUBLISH } else { (ClassId::NONE, MethodId::NONE) };
+                let is_due = is_whole || channel.awaits_content();
+                let blamed = if is_due { PUBLISH } else { (ClassId::NONE, MethodId::NONE) };
                 let result = content(channel);
                 self.running = channel.has_run().then_some(id);
                 if self.active.last() != Some(&id) {

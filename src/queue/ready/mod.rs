@@ -4,6 +4,8 @@ mod cold;
 mod departures;
 mod level;
 
+use std::iter;
+
 use super::lane::Lane;
 use crate::clock::Timestamp;
 use crate::message::Message;
@@ -140,6 +142,10 @@ impl Ready {
 
     /// Takes a message that `is_dead`, if one stands at the head of a level (RabbitMQ: only there).
     pub fn pop_dead(&mut self, is_dead: impl Fn(&Entry) -> bool) -> Option<Entry> {
+        // Asked several times for each message, and most queues are empty or have one level.
+        if self.len == 0 {
+            return None;
+        }
         let is_dead = |level: &usize| match self.levels.get(*level).map(Level::head) {
             Some(Head::Entry(entry)) => is_dead(entry),
             Some(Head::Cold | Head::Empty) | None => false,
@@ -313,16 +319,24 @@ impl Ready {
     }
 
     fn highest(&self) -> Option<usize> {
-        let at = self.occupied.iter().rposition(|word| *word != 0)?;
-        Some(at * 64 + self.occupied.get(at)?.ilog2() as usize)
+        highest(&self.occupied)
     }
 
     /// Levels that hold something, the highest first.
     fn occupied_levels(&self) -> impl Iterator<Item = usize> {
-        let holds =
-            |level: &usize| self.occupied.get(level / 64).is_some_and(|word| word >> (level % 64) & 1 == 1);
-        (0..self.levels.len()).rev().filter(holds)
+        let mut occupied = self.occupied;
+        iter::from_fn(move || {
+            let highest = highest(&occupied)?;
+            occupied.get_mut(highest / 64).map(|word| *word &= !(1 << (highest % 64)))?;
+            Some(highest)
+        })
     }
+}
+
+/// The highest bit that is set.
+fn highest(occupied: &[u64; 4]) -> Option<usize> {
+    let at = occupied.iter().rposition(|word| *word != 0)?;
+    Some(at * 64 + occupied.get(at)?.ilog2() as usize)
 }
 
 fn body_len(entry: &Entry) -> u64 {

@@ -16,7 +16,7 @@ fn entry(seq: u64) -> Entry {
 }
 
 fn drain(ready: &mut Ready) -> Vec<u64> {
-    std::iter::from_fn(|| ready.pop()).map(|entry| entry.seq.0).collect()
+    iter::from_fn(|| ready.pop()).map(|entry| entry.seq.0).collect()
 }
 
 #[test]
