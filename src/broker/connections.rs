@@ -301,7 +301,12 @@ impl ConnectionEntry {
     /// Waits until somebody wants the connection closed, and says why.
     pub async fn closing(&self) -> &str {
         self.closing.cancelled().await;
-        self.reason.get().map_or("", String::as_str)
+        self.unwanted().unwrap_or_default()
+    }
+
+    /// Why it is to be closed, if somebody wants that.
+    pub fn unwanted(&self) -> Option<&str> {
+        self.closing.is_cancelled().then(|| self.reason.get().map_or("", String::as_str))
     }
 
     /// Octets have come.

@@ -202,6 +202,9 @@ impl Connection {
         {
             return event;
         }
+        if let Some(event) = self.unheeded_end() {
+            return event;
+        }
         loop {
             // First, and while it waits for the log too: a publisher is never held back for long without a word.
             self.follow_alarm(line);
@@ -233,6 +236,15 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// The end that the broker or an operator wants by now. Asked before each read: who sends without a pause would never
+    /// let it be heard.
+    fn unheeded_end(&self) -> Option<Event> {
+        if self.settings.stopping.is_cancelled() {
+            return Some(Event::Stopping);
+        }
+        self.context.entry.unwanted().map(|reason| Event::Unwanted(reason.to_owned()))
     }
 
     /// Waits until the peer has taken enough of what it is sent. Octets that reach it count as a sign of life.
