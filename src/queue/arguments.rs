@@ -2,6 +2,7 @@
 
 use lepus_protocol::{FieldTable, FieldValue, ShortStr};
 
+use super::consumers::Service;
 use super::limits::{Limits, Overflow};
 use super::retry::{self, Retry};
 use crate::name::Name;
@@ -195,6 +196,15 @@ impl QueueArguments {
     /// Whether the queue was declared with RabbitMQ's queue type `quorum`.
     pub fn is_quorum(&self) -> bool {
         is_quorum(&self.raw)
+    }
+
+    /// Who of its consumers is served.
+    pub fn service(&self) -> Service {
+        match (self.single_active_consumer, self.is_quorum()) {
+            (false, _) => Service::All,
+            (true, false) => Service::Single,
+            (true, true) => Service::SingleByPriority,
+        }
     }
 
     /// Compares with a later declaration of the same queue.

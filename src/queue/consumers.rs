@@ -6,10 +6,14 @@
 //!                c3 (credit used up), c5 (its outbound buffer is full): in no ring
 //! ```
 //!
+//! Where a single consumer is active (RabbitMQ: `x-single-active-consumer`) only that one stands in a ring. Whoever takes
+//! over is the one of highest priority, of equals the longest subscribed. On a quorum queue one of higher priority takes
+//! over from one that is there: that one gets no more, and once it has settled what it holds the other is active.
+//!
 //! Volatile state: it goes with the process, the messages do not.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
@@ -77,6 +81,18 @@ impl Consumer {
     }
 }
 
+/// Who is served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Service {
+    /// Everybody.
+    #[default]
+    All,
+    /// One, as long as it is there.
+    Single,
+    /// One, until another of higher priority is there (RabbitMQ: on quorum queues).
+    SingleByPriority,
+}
+
 /// The consumers of one queue.
 #[derive(Debug, Default)]
 pub struct Consumers {
@@ -84,8 +100,11 @@ pub struct Consumers {
     rings: BTreeMap<Reverse<i64>, VecDeque<ConsumerId>>,
     last_id: u64,
     exclusive: bool,
-    /// RabbitMQ's `x-single-active-consumer`: only the longest subscribed is served.
-    single_active: bool,
+    service: Service,
+    /// Unless all are served: who is.
+    active: Option<ConsumerId>,
+    /// Likewise: who is to take over, the first of them first.
+    line: BTreeSet<(Reverse<i64>, ConsumerId)>,
     /// An operator has paused the queue: it is nobody's turn.
     on_hold: bool,
     pub(super) times: LeaseTimes,
@@ -97,8 +116,8 @@ pub struct ExclusiveClash;
 
 impl Consumers {
     /// No consumers yet.
-    pub fn new(single_active: bool) -> Self {
-        Self { single_active, ..Self::default() }
+    pub fn new(service: Service) -> Self {
+        Self { service, ..Self::default() }
     }
 
     /// Adds a consumer, paused, so that its subscription can be answered before its first delivery.
@@ -107,7 +126,7 @@ impl Consumers {
     /// When exclusive use is asked for or held (§1.8.3.3: exclusive).
     pub fn add(&mut self, subscription: Subscription) -> Result<ConsumerId, ExclusiveClash> {
         // RabbitMQ: a single active consumer has the queue to itself already.
-        let shared = self.single_active || !self.by_id.is_empty();
+        let shared = self.service != Service::All || !self.by_id.is_empty();
         if self.exclusive || (subscription.exclusive && shared) {
             return Err(ExclusiveClash);
         }
@@ -115,7 +134,11 @@ impl Consumers {
         self.last_id += 1;
         let id = ConsumerId(self.last_id);
         let tenant = Tenant::new(subscription.lease_ms);
+        if self.service != Service::All {
+            self.line.insert((Reverse(subscription.priority), id));
+        }
         self.by_id.insert(id, Consumer { subscription, leased: 0, tenant, paused: true, in_ring: false });
+        self.elect();
         Ok(id)
     }
 
@@ -126,16 +149,17 @@ impl Consumers {
             self.leave_ring(id, consumer.subscription.priority);
         }
         self.exclusive &= !consumer.subscription.exclusive;
+        self.line.remove(&(Reverse(consumer.subscription.priority), id));
         self.times.depart(id, consumer.subscription.outlet, consumer.tenant);
-        if let Some(next) = self.active() {
-            self.refresh(next);
-        }
+        self.elect();
         true
     }
 
     /// Removes all consumers and returns where they are to be told.
     pub fn remove_all(&mut self) -> Vec<Arc<dyn Outlet>> {
         self.rings.clear();
+        self.line.clear();
+        self.active = None;
         self.times = LeaseTimes::default();
         self.exclusive = false;
         std::mem::take(&mut self.by_id).into_values().map(|consumer| consumer.subscription.outlet).collect()
@@ -219,14 +243,17 @@ impl Consumers {
         let Some(consumer) = self.by_id.get_mut(&id) else { return self.times.end_departed(id, since) };
         consumer.leased = consumer.leased.saturating_sub(1);
         consumer.tenant.end(since);
+        let is_free = consumer.leased == 0;
         if !consumer.in_ring {
             self.refresh(id);
+        }
+        if is_free && self.active == Some(id) {
+            self.elect();
         }
     }
 
     /// All consumers, in order of subscription.
     pub fn list(&self) -> Vec<Subscriber> {
-        let active = self.active();
         let describe = |(id, consumer): (&ConsumerId, &Consumer)| Subscriber {
             id: *id,
             origin: Arc::clone(&consumer.subscription.origin),
@@ -235,7 +262,7 @@ impl Consumers {
             prefetch: consumer.subscription.prefetch,
             leased: consumer.leased,
             lease_ms: consumer.tenant.limit_ms(&self.times),
-            active: active.is_none_or(|active| active == *id),
+            active: self.service == Service::All || self.active == Some(*id),
         };
         self.by_id.iter().map(describe).collect()
     }
@@ -250,13 +277,39 @@ impl Consumers {
         self.by_id.is_empty()
     }
 
-    fn active(&self) -> Option<ConsumerId> {
-        self.by_id.keys().next().copied().filter(|_| self.single_active)
+    /// Sees to it that the one is active who is to be, if only one is.
+    fn elect(&mut self) {
+        let (next, before) = (self.elected(), self.active);
+        self.active = next;
+        for id in before.into_iter().chain(next) {
+            self.refresh(id);
+        }
+    }
+
+    fn elected(&self) -> Option<ConsumerId> {
+        let (_, first) = self.line.first()?;
+        let active = self.active.and_then(|id| Some((id, self.by_id.get(&id)?)));
+        match active {
+            Some((id, consumer)) if !self.must_give_way(consumer) || consumer.leased > 0 => Some(id),
+            Some(_) | None => Some(*first),
+        }
+    }
+
+    /// Whether somebody of higher priority waits for the one who is active.
+    fn must_give_way(&self, active: &Consumer) -> bool {
+        let first = self.line.first().map(|(Reverse(priority), _)| *priority);
+        self.service == Service::SingleByPriority
+            && first.is_some_and(|first| first > active.subscription.priority)
+    }
+
+    fn may_be_served(&self, id: ConsumerId) -> bool {
+        let gives_way = || self.by_id.get(&id).is_some_and(|consumer| self.must_give_way(consumer));
+        self.service == Service::All || self.active == Some(id) && !gives_way()
     }
 
     /// Puts the consumer into its ring or takes it out, as its state demands.
     fn refresh(&mut self, id: ConsumerId) {
-        let may_be_served = !self.single_active || self.active() == Some(id);
+        let may_be_served = self.may_be_served(id);
         let Some(consumer) = self.by_id.get_mut(&id) else { return };
         let belongs = may_be_served && !consumer.paused && consumer.has_credit();
         if belongs == consumer.in_ring {
@@ -330,7 +383,7 @@ mod tests {
 
     #[test]
     fn equal_consumers_are_served_in_turn() {
-        let mut consumers = Consumers::new(false);
+        let mut consumers = Consumers::new(Service::All);
         for _ in 0..3 {
             start(&mut consumers, 0, None);
         }
@@ -339,7 +392,7 @@ mod tests {
 
     #[test]
     fn a_lower_priority_is_served_when_those_above_have_no_credit() {
-        let mut consumers = Consumers::new(false);
+        let mut consumers = Consumers::new(Service::All);
         let low = start(&mut consumers, 0, None);
         let high = start(&mut consumers, 5, Some(2));
         assert_eq!(serve(&mut consumers, 4), [high.0, high.0, low.0, low.0]);
@@ -349,7 +402,7 @@ mod tests {
 
     #[test]
     fn a_consumer_is_served_only_once_it_has_started() {
-        let mut consumers = Consumers::new(false);
+        let mut consumers = Consumers::new(Service::All);
         let id = consumers.add(subscription(0, None)).unwrap();
         assert!(consumers.next().is_none());
         consumers.resume(id);
@@ -360,7 +413,7 @@ mod tests {
 
     #[test]
     fn the_next_in_line_takes_over_as_single_active_consumer() {
-        let mut consumers = Consumers::new(true);
+        let mut consumers = Consumers::new(Service::Single);
         let first = start(&mut consumers, 0, None);
         let second = start(&mut consumers, 9, None);
         assert_eq!(serve(&mut consumers, 2), [first.0, first.0]);
@@ -369,8 +422,51 @@ mod tests {
     }
 
     #[test]
+    fn of_those_who_wait_the_one_of_highest_priority_takes_over() {
+        let mut consumers = Consumers::new(Service::Single);
+        let first = start(&mut consumers, 0, None);
+        let [_, high, _] = [1, 9, 9].map(|priority| start(&mut consumers, priority, None));
+        consumers.remove(first);
+        assert_eq!(serve(&mut consumers, 1), [high.0]);
+    }
+
+    #[test]
+    fn one_of_higher_priority_takes_over_when_the_active_one_holds_nothing_any_more() {
+        let mut consumers = Consumers::new(Service::SingleByPriority);
+        let low = start(&mut consumers, 0, None);
+        assert_eq!(serve(&mut consumers, 2), [low.0, low.0]);
+        let high = start(&mut consumers, 1, None);
+        let higher = start(&mut consumers, 2, None);
+        let is_active =
+            |consumers: &Consumers| consumers.list().into_iter().find(|one| one.active).unwrap().id;
+        assert_eq!((serve(&mut consumers, 1), is_active(&consumers)), (vec![], low), "it gives way");
+        consumers.release(Holder::Consumer(low), Seq::new(1), NOW);
+        assert_eq!(serve(&mut consumers, 1), [] as [u64; 0]);
+        consumers.release(Holder::Consumer(low), Seq::new(2), NOW);
+        assert_eq!((serve(&mut consumers, 1), is_active(&consumers)), (vec![higher.0], higher));
+        consumers.remove(higher);
+        assert_eq!(serve(&mut consumers, 1), [high.0]);
+    }
+
+    #[test]
+    fn the_active_one_goes_on_if_who_was_to_take_over_goes() {
+        let mut consumers = Consumers::new(Service::SingleByPriority);
+        let low = start(&mut consumers, 0, None);
+        serve(&mut consumers, 1);
+        let high = start(&mut consumers, 1, None);
+        consumers.remove(high);
+        assert_eq!(serve(&mut consumers, 1), [low.0]);
+        let equal = start(&mut consumers, 0, None);
+        consumers.release(Holder::Consumer(low), Seq::new(1), NOW);
+        consumers.release(Holder::Consumer(low), Seq::new(2), NOW);
+        assert_eq!(serve(&mut consumers, 1), [low.0], "not for an equal one");
+        consumers.remove(low);
+        assert_eq!(serve(&mut consumers, 1), [equal.0]);
+    }
+
+    #[test]
     fn exclusive_use_is_granted_once_and_ends_with_its_consumer() {
-        let mut consumers = Consumers::new(false);
+        let mut consumers = Consumers::new(Service::All);
         let exclusive = || Subscription { exclusive: true, ..subscription(0, None) };
         let id = consumers.add(exclusive()).unwrap();
         assert_eq!(consumers.add(subscription(0, None)), Err(ExclusiveClash));
@@ -381,7 +477,7 @@ mod tests {
 
     #[test]
     fn nobody_is_served_on_hold_and_turns_are_kept_meanwhile() {
-        let mut consumers = Consumers::new(false);
+        let mut consumers = Consumers::new(Service::All);
         for _ in 0..2 {
             start(&mut consumers, 0, None);
         }
@@ -395,11 +491,11 @@ mod tests {
 
     #[test]
     fn removing_everybody_leaves_no_residue() {
-        let mut consumers = Consumers::new(false);
+        let mut consumers = Consumers::new(Service::All);
         let (one, two) = (start(&mut consumers, 1, Some(1)), start(&mut consumers, 2, None));
         serve(&mut consumers, 3);
         consumers.remove(one);
         consumers.remove(two);
-        assert!(consumers.is_empty() && consumers.rings.is_empty());
+        assert!(consumers.is_empty() && consumers.rings.is_empty() && consumers.line.is_empty());
     }
 }

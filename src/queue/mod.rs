@@ -170,7 +170,7 @@ impl Queue {
         let inner = Inner {
             state: State::new(settings.limits.clone(), options.durable)
                 .keeping_all(options.arguments.is_quorum()),
-            consumers: Consumers::new(options.arguments.single_active_consumer),
+            consumers: Consumers::new(options.arguments.service()),
             settings,
             deleted: false,
             last_used: now,

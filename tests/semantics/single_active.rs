@@ -101,3 +101,62 @@ async fn a_consumer_that_is_cancelled_keeps_what_it_holds_and_the_next_goes_on_b
     expect_numbers(&mut next, 1, 0..3).await;
     next.call(1, delete(&q)).await;
 }
+
+/// A quorum queue that `low` has two messages of, when `high` comes; one more is there.
+async fn with_a_higher_one(peer: &mut Peer) -> String {
+    let q = unique("q");
+    peer.open(2).await;
+    let method = declare(&q).flag("durable").arg(SINGLE, true).arg("x-queue-type", "quorum");
+    peer.call(1, method).await;
+    peer.call(2, consume(&q, "low")).await;
+    publish_numbers(peer, &q, 2).await;
+    expect_numbers(peer, 2, 0..2).await;
+    peer.call(1, consume(&q, "high").arg("x-priority", 5)).await;
+    peer.publish(1, publish("", &q, "2")).await;
+    peer.expect_counts(1, &q, 1, 2).await;
+    q
+}
+
+#[tokio::test]
+async fn on_a_quorum_queue_a_higher_priority_takes_over_once_the_active_one_has_settled_everything() {
+    let broker = Broker::start().await;
+    let mut peer = broker.channel().await;
+    let q = with_a_higher_one(&mut peer).await;
+    peer.send(2, ack(1)).await;
+    peer.expect_counts(2, &q, 1, 2).await;
+    peer.send(2, ack(2)).await;
+    expect_numbers(&mut peer, 1, 2..3).await;
+    // An equal one waits.
+    peer.call(2, consume(&q, "equal").arg("x-priority", 5)).await;
+    peer.send(1, ack(1)).await;
+    peer.publish(1, publish("", &q, "3")).await;
+    expect_numbers(&mut peer, 1, 3..4).await;
+    peer.call(1, delete(&q)).await;
+}
+
+#[tokio::test]
+async fn the_active_one_goes_on_when_the_higher_priority_goes_before_it_was_active() {
+    let broker = Broker::start().await;
+    let mut peer = broker.channel().await;
+    let q = with_a_higher_one(&mut peer).await;
+    peer.send(1, cancel("high").flag("no-wait")).await;
+    expect_numbers(&mut peer, 2, 2..3).await;
+    peer.call(1, delete(&q)).await;
+}
+
+#[tokio::test]
+async fn on_a_classic_queue_the_active_one_stays_and_the_highest_priority_is_the_next() {
+    let broker = Broker::start().await;
+    let (mut first, mut others) = (broker.channel().await, broker.channel().await);
+    let q = unique("q");
+    first.call(1, declare(&q).arg(SINGLE, true)).await;
+    first.call(1, consume(&q, "first")).await;
+    others.call(1, consume(&q, "low")).await;
+    others.call(1, consume(&q, "high").arg("x-priority", 5)).await;
+    others.publish(1, publish("", &q, "0")).await;
+    first.expect_delivery(1, "0").await;
+    first.call(1, close_channel()).await;
+    let delivery = others.expect_delivery(1, "0").await;
+    others.same("consumer-tag", &delivery.method.text("consumer-tag").as_str(), &"high");
+    others.call(1, delete(&q)).await;
+}

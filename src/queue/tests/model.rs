@@ -61,6 +61,8 @@ pub(super) struct Model {
     now: u64,
     messages: Vec<Message>,
     consumers: Vec<Consumer>,
+    /// Where only one consumer is served: who.
+    active: Option<usize>,
     /// Consumers that can take something, in the order in which it is their turn.
     turns: Vec<usize>,
     places: usize,
@@ -349,18 +351,35 @@ impl Model {
 
     /// Who can take something now is the last to have a turn; who cannot has none.
     fn take_turns(&mut self) {
+        self.elect();
         let can = |number: usize| self.can_take(number);
         let turns: Vec<_> = self.turns.iter().copied().filter(|turn| can(*turn)).collect();
         let new = (0..self.consumers.len()).filter(|number| can(*number) && !turns.contains(number));
         self.turns = turns.iter().copied().chain(new).collect();
     }
 
+    /// Who takes over is the first of the highest priority.
+    fn elect(&mut self) {
+        let priority = |number: &usize| self.consumers[*number].asks.priority;
+        let best = self.consuming().into_iter().max_by_key(|number| (priority(number), Reverse(*number)));
+        match self.active.filter(|active| !self.consumers[*active].gone) {
+            Some(active) if !self.must_give_way(active) || self.held_by(active) > 0 => {}
+            _ => self.active = best,
+        }
+    }
+
+    /// On a quorum queue one of higher priority takes over.
+    fn must_give_way(&self, active: usize) -> bool {
+        let priority = |number: usize| self.consumers[number].asks.priority;
+        self.rules.quorum && self.consuming().into_iter().any(|other| priority(other) > priority(active))
+    }
+
     fn can_take(&self, number: usize) -> bool {
         let Consumer { asks, gone, paused, .. } = &self.consumers[number];
-        let is_first = self.consuming().first() == Some(&number);
+        let is_served = self.active == Some(number) && !self.must_give_way(number);
         let has_credit =
             asks.no_ack || asks.prefetch.is_none_or(|limit| self.held_by(number) < limit as usize);
-        !gone && !paused && has_credit && (is_first || !self.rules.single_active)
+        !gone && !paused && has_credit && (is_served || !self.rules.single_active)
     }
 
     fn held_by(&self, number: usize) -> usize {
