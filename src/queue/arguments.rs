@@ -3,7 +3,7 @@
 use lepus_protocol::{FieldTable, FieldValue, ShortStr};
 
 use super::consumers::Service;
-use super::limits::{Limits, Overflow};
+use super::limits::{Limits, Overflow, Priorities};
 use super::retry::{self, Retry};
 use crate::name::Name;
 
@@ -160,7 +160,7 @@ impl QueueArguments {
             length_max: number(&raw, "x-max-length"),
             bytes_max: number(&raw, "x-max-length-bytes"),
             overflow: overflow(&raw),
-            priority_max: number(&raw, "x-max-priority").and_then(|max| u8::try_from(max).ok()),
+            priorities: priorities(&raw),
             delivery_limit: delivery_limit(&raw),
             idle_ms: number(&raw, "x-expires"),
             retry: Retry::of(&raw, &FieldTable::new()),
@@ -216,6 +216,15 @@ impl QueueArguments {
             QUEUE_TYPE => compare_queue_type(&self.raw, declared),
             key => compare(&self.raw, declared, key),
         })
+    }
+}
+
+fn priorities(raw: &FieldTable) -> Priorities {
+    let max = number(raw, "x-max-priority").and_then(|max| u8::try_from(max).ok());
+    match max {
+        _ if is_quorum(raw) => Priorities::NormalAndHigh,
+        Some(max) => Priorities::UpTo(max),
+        None => Priorities::None,
     }
 }
 

@@ -15,6 +15,37 @@ pub enum Overflow {
     RejectPublishDlx,
 }
 
+/// Which priorities a queue tells apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Priorities {
+    /// None.
+    #[default]
+    None,
+    /// Those up to this one (`x-max-priority`): the highest first, always.
+    UpTo(u8),
+    /// Two (RabbitMQ 4.0: quorum queues): of three messages two are high ones, so that neither waits for ever.
+    NormalAndHigh,
+}
+
+/// The highest priority that is a normal one (RabbitMQ 4.0: on quorum queues).
+const NORMAL_MAX: u8 = 4;
+
+impl Priorities {
+    /// The level of messages of a priority; none is the lowest, more than the highest is the highest (RabbitMQ).
+    pub fn level_of(self, priority: u8) -> u8 {
+        match self {
+            Self::None => 0,
+            Self::UpTo(max) => priority.min(max),
+            Self::NormalAndHigh => u8::from(priority > NORMAL_MAX),
+        }
+    }
+
+    /// The highest level.
+    pub fn highest(self) -> u8 {
+        self.level_of(u8::MAX)
+    }
+}
+
 /// A queue's limits, from its arguments.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
@@ -26,8 +57,8 @@ pub struct Limits {
     pub bytes_max: Option<u64>,
     /// `x-overflow`.
     pub overflow: Overflow,
-    /// `x-max-priority`: the highest priority that is told apart.
-    pub priority_max: Option<u8>,
+    /// Which priorities are told apart.
+    pub priorities: Priorities,
     /// `x-delivery-limit`: how often a message may come back; `None` is no limit.
     pub delivery_limit: Option<u32>,
     /// `x-expires`: the queue lease in milliseconds.
@@ -48,9 +79,9 @@ impl Limits {
         self.length_max.is_some_and(|max| length > max) || self.bytes_max.is_some_and(|max| bytes > max)
     }
 
-    /// The message's priority in this queue: none is the lowest, more than the highest is the highest (RabbitMQ).
-    pub fn priority_of(&self, message: &Message) -> u8 {
-        self.priority_max.map_or(0, |max| message.priority().min(max))
+    /// The message's level in this queue.
+    pub fn level_of(&self, message: &Message) -> u8 {
+        self.priorities.level_of(message.priority())
     }
 
     /// Whether a message that was given out so many times may not be given out again.

@@ -283,7 +283,7 @@ impl Queue {
     }
 
     fn lanes(&self, state: &State) -> Vec<Lane> {
-        let highest = self.options.arguments.limits.priority_max.unwrap_or(0);
+        let highest = self.options.arguments.limits.priorities.highest();
         (0..=highest).map(Lane::of_priority).chain(state.delayed_lanes()).collect()
     }
 

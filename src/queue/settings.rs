@@ -48,7 +48,7 @@ impl Settings {
             bytes_max: smaller(arguments.limits.bytes_max, number(policy, "max-length-bytes")),
             idle_ms: smaller(arguments.limits.idle_ms, number(policy, "expires")),
             overflow,
-            priority_max: arguments.limits.priority_max,
+            priorities: arguments.limits.priorities,
             deduplicates: deduplicates(arguments, policy),
             delivery_limit,
             retry,

@@ -266,3 +266,24 @@ async fn a_message_that_expired_while_the_broker_was_down_is_not_delivered() {
     let mut peer = broker.channel().await;
     peer.expect_get(1, "q", "in time").await;
 }
+
+#[tokio::test]
+async fn a_quorum_queue_knows_priorities_after_a_kill() {
+    let dir = TempDir::new().unwrap();
+    let broker = Binary::start(&dir);
+    let mut peer = broker.channel().await;
+    peer.call(1, declare("q").flag("durable").arg("x-queue-type", "quorum")).await;
+    peer.call(1, confirm_select()).await;
+    for (body, priority) in [("n1", 0), ("n2", 4), ("h1", 5), ("h2", 255), ("h3", 9)] {
+        peer.publish(1, persistent("", "q", body).property("priority", Value::U8(priority))).await;
+    }
+    peer.expect_confirms(1, 1, 5).await;
+    broker.kill();
+
+    let broker = Binary::start(&dir);
+    let mut peer = broker.channel().await;
+    for body in ["h1", "h2", "n1", "h3", "n2"] {
+        peer.expect_get(1, "q", body).await;
+    }
+    peer.expect_empty(1, "q").await;
+}

@@ -567,3 +567,28 @@ async fn a_queue_that_takes_no_duplicates_takes_a_message_again_once_its_like_ha
     peer.expect_counts(1, &q, 2, 0).await;
     peer.call(1, delete(&q)).await;
 }
+
+/// RabbitMQ 4.0: up to 4 is normal, more is high, and two high ones are served for each normal one.
+#[tokio::test]
+async fn a_quorum_queue_serves_two_high_priorities_for_each_normal_one() {
+    let Some(broker) = Broker::start_with(|_| ()).await else { return };
+    let mut peer = broker.channel().await;
+    let q = unique("q");
+    peer.call(1, declare(&q).flag("durable").arg("x-queue-type", "quorum")).await;
+    peer.publish(1, publish("", &q, "n1")).await;
+    for (body, priority) in [("n2", 4), ("h1", 5), ("h2", 255), ("h3", 9)] {
+        peer.publish(1, publish("", &q, body).property("priority", Value::U8(priority))).await;
+    }
+    let mut tags = Vec::new();
+    for body in ["h1", "h2", "n1", "h3", "n2"] {
+        tags.push(peer.expect_get(1, &q, body).await.delivery_tag());
+    }
+    // What comes back is at its place again.
+    for tag in tags {
+        peer.send(1, nack(tag).flag("requeue")).await;
+    }
+    for body in ["h1", "h2", "n1", "h3", "n2"] {
+        peer.expect_get(1, &q, body).await;
+    }
+    peer.call(1, delete(&q)).await;
+}

@@ -73,7 +73,8 @@ pub enum Head<'a> {
 /// Ready messages, by priority and then by place.
 ///
 /// A queue without priorities has one level. Which levels hold anything is a bit each, so that the cost of the next
-/// message does not depend on their number.
+/// message does not depend on their number. The highest is served first; where levels share, every third turn is the
+/// lowest's.
 #[derive(Debug, Default)]
 pub struct Ready {
     levels: Vec<Level>,
@@ -85,9 +86,19 @@ pub struct Ready {
     /// How many of these have a count of deliveries of their own in memory.
     counted: usize,
     body_bytes: u64,
+    /// Where levels share: how many turns there have been since the last that was the lowest level's.
+    turns: Option<u8>,
 }
 
+/// Turns of the highest level for each of the lowest, where they share (RabbitMQ 4.0: on quorum queues).
+const TURNS_OF_HIGHEST: u8 = 2;
+
 impl Ready {
+    /// Nothing yet; `shares`: no level waits for ever because of those above.
+    pub fn new(shares: bool) -> Self {
+        Self { turns: shares.then_some(0), ..Self::default() }
+    }
+
     /// Appends an arrival; its seq is greater than any before.
     pub fn push(&mut self, entry: Entry) {
         self.count_in(body_len(&entry), 1);
@@ -126,7 +137,7 @@ impl Ready {
 
     /// The next message to deliver.
     pub fn head(&self) -> Head<'_> {
-        self.highest().and_then(|level| self.levels.get(level)).map_or(Head::Empty, Level::head)
+        self.next_level().and_then(|level| self.levels.get(level)).map_or(Head::Empty, Level::head)
     }
 
     /// The first place that was given of all messages here.
@@ -137,7 +148,11 @@ impl Ready {
 
     /// Takes the next message to deliver, unless it is on disk only.
     pub fn pop(&mut self) -> Option<Entry> {
-        self.pop_from(self.highest()?)
+        let entry = self.pop_from(self.next_level()?)?;
+        if self.len > 0 {
+            self.turns = self.turns.map(|turns| if turns < TURNS_OF_HIGHEST { turns + 1 } else { 0 });
+        }
+        Some(entry)
     }
 
     /// Takes a message that `is_dead`, if one stands at the head of a level (RabbitMQ: only there).
@@ -186,14 +201,14 @@ impl Ready {
         self.body_bytes
     }
 
-    /// The level of which messages should be read back now: the highest, if the next message is asked for (`hungry`)
+    /// The level of which messages should be read back now: that whose turn it is, if the next message is asked for (`hungry`)
     /// and not in memory or one of the last that are; else one whose head may have expired.
     pub fn wanted(&self, hungry: bool, now: Timestamp) -> Option<Lane> {
         if self.cold == 0 {
             return None;
         }
         let level = |number: usize| self.levels.get(number);
-        let next = self.highest().filter(|_| hungry);
+        let next = self.next_level().filter(|_| hungry);
         let next = next.filter(|&number| {
             level(number).is_some_and(|level| matches!(level.head(), Head::Cold) || level.runs_low())
         });
@@ -261,7 +276,7 @@ impl Ready {
             }
         }
         if self.len == 0 {
-            self.body_bytes = 0;
+            self.emptied();
         }
     }
 
@@ -313,9 +328,26 @@ impl Ready {
             *word &= !(1 << (number % 64));
         }
         self.len -= 1;
-        // What went without being read was not measured.
-        self.body_bytes = if self.len == 0 { 0 } else { self.body_bytes.saturating_sub(body_len(&entry)) };
+        self.body_bytes = self.body_bytes.saturating_sub(body_len(&entry));
+        if self.len == 0 {
+            self.emptied();
+        }
         Some(entry)
+    }
+
+    /// Nothing is left.
+    fn emptied(&mut self) {
+        // What went without being read was not measured.
+        self.body_bytes = 0;
+        self.turns = self.turns.map(|_| 0);
+    }
+
+    /// The level whose turn it is.
+    fn next_level(&self) -> Option<usize> {
+        match self.turns {
+            Some(TURNS_OF_HIGHEST) => self.occupied_levels().last(),
+            Some(_) | None => self.highest(),
+        }
     }
 
     fn highest(&self) -> Option<usize> {

@@ -48,6 +48,17 @@ fn a_higher_priority_comes_first_and_a_returned_message_keeps_its_place() {
 }
 
 #[test]
+fn where_levels_share_every_third_turn_is_the_lowest_s() {
+    let mut ready = Ready::new(true);
+    (1..=4).for_each(|seq| ready.push(entry(seq)));
+    (5..=9).for_each(|seq| ready.push(Entry { level: Lane::of_priority(1), ..entry(seq) }));
+    assert_eq!(drain(&mut ready), [5, 6, 1, 7, 8, 2, 9, 3, 4]);
+    (10..=11).for_each(|seq| ready.push(entry(seq)));
+    ready.push(Entry { level: Lane::of_priority(1), ..entry(12) });
+    assert_eq!(drain(&mut ready), [12, 10, 11], "turns begin anew");
+}
+
+#[test]
 fn expiry_is_found_at_the_head_of_every_level() {
     let mut ready = Ready::default();
     let at = Timestamp::from_millis;

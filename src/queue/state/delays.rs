@@ -104,7 +104,7 @@ impl State {
         if let Some(fingerprint) = self.fingerprint_of(&message) {
             self.present.enter(seq, fingerprint);
         }
-        let level = Lane::of_priority(self.limits.priority_of(&message));
+        let level = Lane::of_priority(self.limits.level_of(&message));
         let expires = match retried {
             Some(retried) => retried.expires,
             None => self.limits.ttl_of(&message).map(|ttl| now.plus_millis(ttl)),

@@ -24,7 +24,7 @@ pub mod residence;
 use super::delayed::Delayed;
 use super::lane::Lane;
 use super::lease::{Holder, Lease, Leases};
-use super::limits::{Limits, Overflow};
+use super::limits::{Limits, Overflow, Priorities};
 use super::ready::{Departures, Entry, Head, Home, Ready, Seq};
 use super::retry::Cause;
 use crate::clock::Timestamp;
@@ -167,7 +167,8 @@ pub struct State {
 impl State {
     /// An empty queue with `limits`. In a durable queue persistent messages are logged.
     pub fn new(limits: Limits, durable: bool) -> Self {
-        Self { limits, durable, ..Self::default() }
+        let ready = Ready::new(limits.priorities == Priorities::NormalAndHigh);
+        Self { limits, durable, ready, ..Self::default() }
     }
 
     /// The same; if it `keeps_all`, messages that are not persistent are logged too.
@@ -221,7 +222,7 @@ impl State {
         self.last_seq += 1;
         self.memory += memory_of(&message);
         let expires = self.limits.ttl_of(&message).map(|ttl| now.plus_millis(ttl));
-        let level = Lane::of_priority(self.limits.priority_of(&message));
+        let level = Lane::of_priority(self.limits.level_of(&message));
         let seq = Seq::new(self.last_seq);
         if let Some(fingerprint) = fingerprint {
             self.present.enter(seq, fingerprint);

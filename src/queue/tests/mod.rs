@@ -23,7 +23,7 @@ const AGAIN_AFTER_MS: u64 = 1_000;
 /// What holds for the queue.
 #[derive(Clone, Debug, Default)]
 struct Rules {
-    /// Of the type quorum, where there are no priorities.
+    /// Of the type quorum, which has two priorities.
     quorum: bool,
     priority_max: Option<u8>,
     ttl_ms: Option<u64>,
@@ -246,7 +246,7 @@ fn rules() -> impl Strategy<Value = Rules> {
 /// A step whose consumers and leases are still to be found among those that there are.
 fn step() -> impl Strategy<Value = Step> {
     let maybe = |range: std::ops::Range<u64>| prop::option::weighted(0.25, range);
-    let message = (0..8_usize, any::<bool>(), 0..5_u8, maybe(0..30), maybe(1..30));
+    let message = (0..8_usize, any::<bool>(), 0..8_u8, maybe(0..30), maybe(1..30));
     let publish = (message, prop::option::weighted(0.4, 0..2_u32)).prop_map(|(message, header)| {
         let (size, persistent, priority, ttl_ms, delay_ms) = message;
         Step::Publish(Publish { number: 0, size, persistent, priority, ttl_ms, delay_ms, header })

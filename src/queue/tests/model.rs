@@ -67,6 +67,8 @@ pub(super) struct Model {
     turns: Vec<usize>,
     places: usize,
     leases: usize,
+    /// Messages of a quorum queue that left it from its head, since it was empty: every third is a normal one.
+    served: usize,
     /// Leases that their holders have not settled, run out or not.
     unsettled: Vec<(usize, Option<usize>)>,
     /// When somebody consumed last, or began or ended to, or fetched.
@@ -167,7 +169,21 @@ impl Model {
     /// Where in the list the next message is: of those of the highest level the first.
     fn next(&self) -> Option<usize> {
         let ready = (0..self.messages.len()).filter(|at| matches!(self.messages[*at].at, Where::Ready));
-        ready.min_by_key(|at| (Reverse(self.messages[*at].level), self.messages[*at].place))
+        let is_normals_turn = self.rules.quorum && self.served % 3 == 2;
+        let rank = |level: u8| if is_normals_turn { u8::MAX - level } else { level };
+        ready.min_by_key(|at| (Reverse(rank(self.messages[*at].level)), self.messages[*at].place))
+    }
+
+    /// A message has left from the head.
+    fn count_served(&mut self) {
+        self.served += 1;
+        self.forget_served();
+    }
+
+    fn forget_served(&mut self) {
+        if self.ready().next().is_none() {
+            self.served = 0;
+        }
     }
 
     fn publish(&mut self, publish: &Publish) {
@@ -196,7 +212,10 @@ impl Model {
             return;
         }
         self.seen.answer = "accepted".to_owned();
-        let level = self.rules.priority_max.map_or(0, |max| publish.priority.min(max));
+        let level = match self.rules.priority_max {
+            _ if self.rules.quorum => u8::from(publish.priority > 4),
+            max => max.map_or(0, |max| publish.priority.min(max)),
+        };
         let message = Message {
             publish: publish.clone(),
             level,
@@ -272,6 +291,7 @@ impl Model {
     fn die(&mut self, number: u32, reason: &'static str) {
         if !(self.rules.keeps_dead && self.is_post_closed) {
             self.messages.retain(|message| message.publish.number != number);
+            self.forget_served();
             self.seen.dead.push((number, reason));
             return;
         }
@@ -280,6 +300,7 @@ impl Model {
             message.at = Where::Dead;
             message.verdict = Some(reason);
         });
+        self.forget_served();
         self.again_at.get_or_insert(self.now + AGAIN_AFTER_MS);
     }
 
@@ -313,6 +334,7 @@ impl Model {
         }
         self.consumers.iter_mut().for_each(|consumer| consumer.gone = true);
         self.turns.clear();
+        self.served = 0;
         self.unsettled.clear();
         (self.again_at, self.last_used) = (None, self.now);
         self.deliver();
@@ -344,6 +366,7 @@ impl Model {
         while drops && self.is_too_much(0, 0) {
             let Some(at) = self.next() else { break };
             self.die(self.messages[at].publish.number, "maxlen");
+            self.count_served();
         }
         // Whatever is at the head now.
         self.expire(|expires| expires <= now);
@@ -396,13 +419,14 @@ impl Model {
         self.seen.given.push(Given { to, number, redelivered, returns });
         if no_ack {
             self.messages.remove(at);
-            return;
+        } else {
+            message.deliveries += 1;
+            message.stored = if tells { message.deliveries } else { message.stored.max(1) };
+            message.at = Where::Held { lease: self.leases, by: to, since: self.now };
+            self.unsettled.push((self.leases, to));
+            self.leases += 1;
         }
-        message.deliveries += 1;
-        message.stored = if tells { message.deliveries } else { message.stored.max(1) };
-        message.at = Where::Held { lease: self.leases, by: to, since: self.now };
-        self.unsettled.push((self.leases, to));
-        self.leases += 1;
+        self.count_served();
     }
 
     fn get(&mut self, no_ack: bool) {
@@ -469,6 +493,7 @@ impl Model {
         self.messages.retain(|message| matches!(message.at, Where::Held { .. }));
         self.again_at = None;
         self.seen.answer = (before - self.messages.len()).to_string();
+        self.forget_served();
     }
 
     /// Time has come: for messages, and for those who hold some for too long.
