@@ -54,6 +54,11 @@ impl Pattern {
             let reason = format!("{} octets, at most {PATTERN_OCTETS_MAX} are accepted", pattern.len());
             return Err(InvalidPattern { pattern: pattern.to_owned(), reason });
         }
+        if has_reversed_bounds(pattern) {
+            // Perl's. The crate takes it for text, so that it would match something else in silence.
+            let reason = "numbers out of order in {} quantifier".to_owned();
+            return Err(InvalidPattern { pattern: pattern.to_owned(), reason });
+        }
         let compiled = RegexBuilder::new(pattern)
             .backtrack_limit(BACKTRACKS_MAX)
             .delegate_size_limit(COMPILED_OCTETS_MAX)
@@ -80,6 +85,34 @@ impl Pattern {
             }),
         }
     }
+}
+
+/// Whether something is to be repeated more often at least than at the utmost: `a{5,2}`.
+fn has_reversed_bounds(pattern: &str) -> bool {
+    let (mut rest, mut in_class) = (pattern, false);
+    while let Some(next) = rest.chars().next() {
+        rest = rest.get(next.len_utf8()..).unwrap_or_default();
+        match next {
+            '\\' => rest = rest.get(rest.chars().next().map_or(0, char::len_utf8)..).unwrap_or_default(),
+            '[' if !in_class => {
+                in_class = true;
+                // A bracket that comes first is a member: `[]a]`, `[^]a]`.
+                rest = rest.strip_prefix('^').unwrap_or(rest);
+                rest = rest.strip_prefix(']').unwrap_or(rest);
+            }
+            ']' => in_class = false,
+            '{' if !in_class && bounds(rest).is_some_and(|(least, most)| least > most) => return true,
+            _ => {}
+        }
+    }
+    false
+}
+
+/// The numbers of `5,2}`.
+fn bounds(text: &str) -> Option<(u64, u64)> {
+    let (bounds, _) = text.split_once('}')?;
+    let (least, most) = bounds.split_once(',')?;
+    Some((least.parse().ok()?, most.parse().ok()?))
 }
 
 /// `text` as a pattern that matches it and nothing else.
@@ -129,10 +162,20 @@ mod tests {
 
     #[test]
     fn what_is_no_pattern_is_said_to_be_none() {
-        for pattern in ["(", "[z-a]", "(a{1000}){1000}", &"a".repeat(PATTERN_OCTETS_MAX + 1)] {
+        for pattern in
+            ["(", "[z-a]", "a{5,2}", "[]a{]{10,9}b", "(a{1000}){1000}", &"a".repeat(PATTERN_OCTETS_MAX + 1)]
+        {
             let invalid = Pattern::new(pattern).unwrap_err();
             assert!(invalid.to_string().starts_with("invalid regular expression"), "{invalid}");
         }
+    }
+
+    #[test]
+    fn braces_that_repeat_nothing_are_text() {
+        assert!(matches("^a{2,5}$", "aaa") && matches("^a{2,}$", "aaa") && !matches("^a{2,5}$", "a"));
+        assert!(
+            matches(r"^a\{5,2}$", "a{5,2}") && matches("^[{5,2}]+$", "{5,2}") && matches("^[]{5,2}]$", "]")
+        );
     }
 
     #[test]

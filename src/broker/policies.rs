@@ -89,7 +89,7 @@ impl Vhost {
         name: Name,
         definition: PolicyDefinition,
     ) -> Result<(), PolicyError> {
-        let policy = Policy::new(kind, name, definition)?;
+        let policy = Policy::kept(kind, name, definition)?;
         self.policies.all.write().put(kind, policy).map(drop)
     }
 

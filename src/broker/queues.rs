@@ -12,7 +12,7 @@ use crate::clock::Timestamp;
 use crate::exception::{ChannelException, ConnectionException, Exception};
 use crate::metadata::is_reached;
 use crate::name::{Name, REPLY_TO};
-use crate::queue::arguments::{ARGUMENTS_MAX, QUEUE_TYPE};
+use crate::queue::arguments::{ARGUMENTS_MAX, NAME_PREFIX, NAME_PREFIX_MAX, QUEUE_TYPE};
 use crate::queue::{
     ConsumerId, Counts, Deleted, LeaseRef, Queue, QueueArguments, QueueOptions, Settlement, SubscribeError,
     Subscription,
@@ -20,9 +20,6 @@ use crate::queue::{
 
 /// Prefix of queue names that the broker makes up (RabbitMQ).
 const GENERATED_PREFIX: &str = "amq.gen-";
-
-/// `x-name-prefix` may have as many octets (RabbitMQ).
-const NAME_PREFIX_MAX: usize = 64;
 
 /// queue.declare (§1.7.2.1).
 #[derive(Clone, Debug)]
@@ -61,7 +58,7 @@ impl Session {
     ) -> Result<(Name, Counts), ChannelException> {
         if declaration.name.is_empty() {
             check_may_be_unnamed(&declaration)?;
-            declaration.name = Name::generate(&generated_prefix(&declaration.arguments));
+            declaration.name = Name::generate(generated_prefix(&declaration.arguments));
         } else if declaration.name.is_reserved() {
             return Err(ChannelException::access_refused(format_args!(
                 "queue name '{}' contains reserved prefix 'amq.*'",
@@ -344,9 +341,10 @@ impl QueueDeclaration {
     }
 }
 
-fn generated_prefix(arguments: &FieldTable) -> String {
-    let prefix = arguments.get("x-name-prefix").and_then(FieldValue::as_str);
-    prefix.filter(|prefix| prefix.len() <= NAME_PREFIX_MAX).unwrap_or(GENERATED_PREFIX).to_owned()
+/// What is no prefix is refused with the other arguments.
+fn generated_prefix(arguments: &FieldTable) -> &str {
+    let prefix = arguments.get(NAME_PREFIX).and_then(FieldValue::as_str);
+    prefix.filter(|prefix| prefix.len() <= NAME_PREFIX_MAX).unwrap_or(GENERATED_PREFIX)
 }
 
 /// RabbitMQ: a quorum queue has a name of its client's.

@@ -102,6 +102,20 @@ pub(super) fn check(kind: PolicyKind, definition: &FieldTable) -> Result<(), Pol
     if unknown.is_empty() { Ok(()) } else { Err(PolicyError::Unrecognised(unknown)) }
 }
 
+/// Checks that values do not contradict each other; a policy that was accepted before may.
+///
+/// # Errors
+/// The value that does.
+pub(super) fn check_agreement(definition: &FieldTable) -> Result<(), PolicyError> {
+    let [min, max] = ["delayed-retry-min", "delayed-retry-max"].map(|key| definition.get(key));
+    match (min.and_then(FieldValue::as_integer), max) {
+        (Some(min), Some(max)) if max.as_integer().is_some_and(|max| max < min) => {
+            Err(PolicyError::InvalidValue(max.clone(), "delayed retry maximum: it is below the minimum"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// RabbitMQ: a policy with a key that means nothing to a type of queue does not hold for it at all.
 pub(super) fn suits(definition: &FieldTable, subject: Subject) -> bool {
     let unsuitable = match subject {

@@ -101,11 +101,21 @@ pub enum PolicyError {
 }
 
 impl Policy {
-    /// A policy from its definition as it is kept or was asked for.
+    /// A policy as it was asked for.
     ///
     /// # Errors
     /// The first thing that is wrong with it.
     pub fn new(kind: PolicyKind, name: Name, definition: PolicyDefinition) -> Result<Self, PolicyError> {
+        let policy = Self::kept(kind, name, definition)?;
+        definition::check_agreement(&policy.definition)?;
+        Ok(policy)
+    }
+
+    /// A policy from its definition as it is kept.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn kept(kind: PolicyKind, name: Name, definition: PolicyDefinition) -> Result<Self, PolicyError> {
         let PolicyDefinition { pattern, apply_to, priority, definition } = definition;
         if name.is_empty() || name.as_str().len() > ShortStr::LENGTH_MAX {
             return Err(PolicyError::BadName);

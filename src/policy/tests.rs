@@ -209,3 +209,19 @@ fn what_cannot_be_understood_is_refused_with_its_reason() {
          'exchanges', or 'all'"
     );
 }
+
+#[test]
+fn a_policy_that_contradicts_itself_is_refused_as_a_whole_and_one_that_was_kept_stays() {
+    let mut definition = FieldTable::new();
+    definition.insert("delayed-retry-min", 5);
+    definition.insert("delayed-retry-max", 4);
+    let asked = || PolicyDefinition {
+        pattern: ".*".to_owned(),
+        apply_to: "all".to_owned(),
+        priority: 0,
+        definition: definition.clone(),
+    };
+    let refused = Policy::new(PolicyKind::Operator, Name::from("p"), asked()).unwrap_err();
+    assert_eq!(refused.to_string(), "4 is not a valid delayed retry maximum: it is below the minimum");
+    assert!(Policy::kept(PolicyKind::Operator, Name::from("p"), asked()).is_ok());
+}

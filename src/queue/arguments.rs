@@ -69,6 +69,12 @@ pub(super) const DELIVERY_LIMIT_DEFAULT: u32 = 20;
 /// The argument for the type of a queue (RabbitMQ).
 pub const QUEUE_TYPE: &str = "x-queue-type";
 
+/// What the names begin with that the broker makes up (RabbitMQ).
+pub const NAME_PREFIX: &str = "x-name-prefix";
+
+/// It may have as many octets (RabbitMQ).
+pub const NAME_PREFIX_MAX: usize = 64;
+
 /// How long a consumer may hold a delivery, in milliseconds; of queues and of consumers (RabbitMQ).
 pub const CONSUMER_TIMEOUT: &str = "x-consumer-timeout";
 
@@ -90,6 +96,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("x-queue-mode", check_queue_mode),
     ("x-queue-version", check_queue_version),
     ("x-single-active-consumer", check_bool),
+    (NAME_PREFIX, check_name_prefix),
     ("x-quorum-initial-group-size", check_positive),
     ("x-quorum-target-group-size", check_positive),
     ("x-consumer-disconnected-timeout", check_non_negative),
@@ -395,6 +402,16 @@ fn check_string(value: &FieldValue, _: &FieldTable) -> Result<(), String> {
     value.as_str().map(drop).ok_or_else(|| unacceptable_type(value))
 }
 
+fn check_name_prefix(value: &FieldValue, arguments: &FieldTable) -> Result<(), String> {
+    check_string(value, arguments)?;
+    match value.as_str() {
+        Some(prefix) if prefix.len() > NAME_PREFIX_MAX => {
+            Err(format!("{{max_value_exceeded,{} octets}}", prefix.len()))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
 fn check_dead_letter_routing_key(value: &FieldValue, arguments: &FieldTable) -> Result<(), String> {
     check_string(value, arguments)?;
     if arguments.get("x-dead-letter-exchange").is_none() {
@@ -525,6 +542,8 @@ mod tests {
         assert_eq!(reason("x-expires", 0), "{value_zero,0}");
         assert_eq!(reason("x-max-priority", 256), "{max_value_exceeded,256}");
         assert_eq!(reason("x-overflow", "drop"), "invalid_overflow");
+        assert_eq!(reason(NAME_PREFIX, 5), "{unacceptable_type,signedint}");
+        assert_eq!(reason(NAME_PREFIX, "x".repeat(65).as_str()), "{max_value_exceeded,65 octets}");
         assert_eq!(reason("x-dead-letter-routing-key", "k"), "routing_key_but_no_dlx_defined");
         assert_eq!(reason("x-delayed-retry-type", "some"), "invalid_delayed_retry_type");
         assert_eq!(reason("x-delayed-retry-type", 1), "{unacceptable_type,signedint}");

@@ -50,6 +50,15 @@ impl Retry {
     /// What arguments and a policy say together. RabbitMQ: of each number the smaller one holds, and an argument's
     /// type. LavinMQ: a minimum without a type is enough.
     pub fn of(arguments: &FieldTable, policy: &FieldTable) -> Option<Self> {
+        Self::bounded(arguments, policy, None)
+    }
+
+    /// The same, where an operator's policy has a minimum: no delay is shorter than that.
+    pub fn bounded(
+        arguments: &FieldTable,
+        policy: &FieldTable,
+        operator: Option<&FieldTable>,
+    ) -> Option<Self> {
         let by_policy = |name: &str| policy.get(name.strip_prefix(PREFIX).unwrap_or(name));
         let number = |name: &str| {
             let numbers = [arguments.get(name), by_policy(name)].into_iter().flatten();
@@ -61,7 +70,11 @@ impl Retry {
             Some("returned") => RetryOn::Returned,
             _ => RetryOn::All,
         };
-        Some(Self { on, min_ms: number(MIN)?, max_ms: number(MAX), multiplier: number(MULTIPLIER) })
+        let bound = operator.and_then(|operator| operator.get(MIN.strip_prefix(PREFIX).unwrap_or(MIN)));
+        let bound = bound.and_then(FieldValue::as_integer).and_then(|bound| u64::try_from(bound).ok());
+        let min_ms = number(MIN)?.max(bound.unwrap_or_default());
+        let max_ms = number(MAX).map(|max| max.max(bound.unwrap_or_default()));
+        Some(Self { on, min_ms, max_ms, multiplier: number(MULTIPLIER) })
     }
 
     /// By how much a message is delayed that was given out so many times; `None`: it is ready at once.
@@ -133,6 +146,14 @@ mod tests {
         let policy = table(&[("delayed-retry-min", 50.into()), ("delayed-retry-max", 500.into())]);
         let retry = Retry::of(&table(&[(TYPE, "failed".into()), (MIN, 100.into())]), &policy).unwrap();
         assert_eq!((retry.on, retry.min_ms, retry.max_ms), (RetryOn::Failed, 50, Some(500)));
+        let operator = table(&[("delayed-retry-min", 200.into())]);
+        let arguments = table(&[(MIN, 100.into()), (MAX, 150.into())]);
+        let bounded = Retry::bounded(&arguments, &operator, Some(&operator)).unwrap();
+        assert_eq!(
+            (bounded.min_ms, bounded.max_ms),
+            (200, Some(200)),
+            "no delay is shorter than an operator's"
+        );
         let disabled = table(&[("delayed-retry-type", "disabled".into()), ("delayed-retry-min", 50.into())]);
         assert_eq!(Retry::of(&FieldTable::new(), &disabled), None);
         assert_eq!(Retry::of(&table(&[(TYPE, "all".into())]), &FieldTable::new()), None);

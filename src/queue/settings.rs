@@ -37,7 +37,8 @@ impl Settings {
     pub fn new(arguments: &QueueArguments, applied: Applied) -> Self {
         let policy = &applied.definition;
         let delivery_limit = delivery_limit(arguments, policy);
-        let retry = Retry::of(arguments.raw(), policy);
+        let operator = applied.operator.as_ref().map(|operator| &operator.definition);
+        let retry = Retry::bounded(arguments.raw(), policy, operator);
         let overflow = overflow(arguments, policy);
         let dead_letter = dead_letter(arguments, policy);
         let is_careful = arguments.is_quorum() && asks_for_arrival(arguments, policy);

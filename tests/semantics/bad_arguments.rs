@@ -221,7 +221,7 @@ async fn values_at_the_edge_are_accepted_and_so_is_what_nobody_knows() {
         ("x-queue-mode", Value::from("lazy")),
         ("x-queue-mode", Value::from("default")),
         ("x-queue-version", Value::I16(2)),
-        ("x-name-prefix", Value::from(5)),
+        ("x-name-prefix", Value::from("mine-")),
         ("x-cancel-on-ha-failover", Value::from(5)),
         ("x-unknown", Value::Void),
     ] {
