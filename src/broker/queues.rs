@@ -12,7 +12,8 @@ use crate::clock::Timestamp;
 use crate::exception::{ChannelException, ConnectionException, Exception};
 use crate::metadata::is_reached;
 use crate::name::{Name, REPLY_TO};
-use crate::queue::arguments::{ARGUMENTS_MAX, NAME_PREFIX, NAME_PREFIX_MAX, QUEUE_TYPE};
+use crate::queue::arguments::{ARGUMENTS_MAX, QUEUE_TYPE};
+use crate::queue::name_prefix::{NAME_PREFIX, NAME_PREFIX_MAX};
 use crate::queue::{
     ConsumerId, Counts, Deleted, LeaseRef, Queue, QueueArguments, QueueOptions, Settlement, SubscribeError,
     Subscription,

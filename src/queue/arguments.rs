@@ -2,8 +2,8 @@
 
 use lepus_protocol::{FieldTable, FieldValue, ShortStr};
 
-use super::consumers::Service;
 use super::limits::{Limits, Overflow, Priorities};
+use super::name_prefix::{self, NAME_PREFIX};
 use super::retry::{self, Retry};
 use crate::name::Name;
 
@@ -69,12 +69,6 @@ pub(super) const DELIVERY_LIMIT_DEFAULT: u32 = 20;
 /// The argument for the type of a queue (RabbitMQ).
 pub const QUEUE_TYPE: &str = "x-queue-type";
 
-/// What the names begin with that the broker makes up (RabbitMQ).
-pub const NAME_PREFIX: &str = "x-name-prefix";
-
-/// It may have as many octets (RabbitMQ).
-pub const NAME_PREFIX_MAX: usize = 64;
-
 /// How long a consumer may hold a delivery, in milliseconds; of queues and of consumers (RabbitMQ).
 pub const CONSUMER_TIMEOUT: &str = "x-consumer-timeout";
 
@@ -96,7 +90,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("x-queue-mode", check_queue_mode),
     ("x-queue-version", check_queue_version),
     ("x-single-active-consumer", check_bool),
-    (NAME_PREFIX, check_name_prefix),
+    (NAME_PREFIX, |value, _| name_prefix::check(value)),
     ("x-quorum-initial-group-size", check_positive),
     ("x-quorum-target-group-size", check_positive),
     ("x-consumer-disconnected-timeout", check_non_negative),
@@ -167,7 +161,7 @@ impl QueueArguments {
             length_max: number(&raw, "x-max-length"),
             bytes_max: number(&raw, "x-max-length-bytes"),
             overflow: overflow(&raw),
-            priorities: priorities(&raw),
+            priorities: Priorities::of(is_quorum(&raw), number(&raw, "x-max-priority")),
             delivery_limit: delivery_limit(&raw),
             idle_ms: number(&raw, "x-expires"),
             retry: Retry::of(&raw, &FieldTable::new()),
@@ -205,15 +199,6 @@ impl QueueArguments {
         is_quorum(&self.raw)
     }
 
-    /// Who of its consumers is served.
-    pub fn service(&self) -> Service {
-        match (self.single_active_consumer, self.is_quorum()) {
-            (false, _) => Service::All,
-            (true, false) => Service::Single,
-            (true, true) => Service::SingleByPriority,
-        }
-    }
-
     /// Compares with a later declaration of the same queue.
     ///
     /// # Errors
@@ -223,15 +208,6 @@ impl QueueArguments {
             QUEUE_TYPE => compare_queue_type(&self.raw, declared),
             key => compare(&self.raw, declared, key),
         })
-    }
-}
-
-fn priorities(raw: &FieldTable) -> Priorities {
-    let max = number(raw, "x-max-priority").and_then(|max| u8::try_from(max).ok());
-    match max {
-        _ if is_quorum(raw) => Priorities::NormalAndHigh,
-        Some(max) => Priorities::UpTo(max),
-        None => Priorities::None,
     }
 }
 
@@ -372,7 +348,7 @@ pub fn expected_integer(value: &FieldValue) -> String {
     format!("\"expected integer, got {}\"", value.type_name())
 }
 
-fn unacceptable_type(value: &FieldValue) -> String {
+pub(super) fn unacceptable_type(value: &FieldValue) -> String {
     format!("{{unacceptable_type,{}}}", value.type_name())
 }
 
@@ -400,16 +376,6 @@ fn check_expires(value: &FieldValue, arguments: &FieldTable) -> Result<(), Strin
 
 fn check_string(value: &FieldValue, _: &FieldTable) -> Result<(), String> {
     value.as_str().map(drop).ok_or_else(|| unacceptable_type(value))
-}
-
-fn check_name_prefix(value: &FieldValue, arguments: &FieldTable) -> Result<(), String> {
-    check_string(value, arguments)?;
-    match value.as_str() {
-        Some(prefix) if prefix.len() > NAME_PREFIX_MAX => {
-            Err(format!("{{max_value_exceeded,{} octets}}", prefix.len()))
-        }
-        Some(_) | None => Ok(()),
-    }
 }
 
 fn check_dead_letter_routing_key(value: &FieldValue, arguments: &FieldTable) -> Result<(), String> {

@@ -6,9 +6,10 @@
 //!                c3 (credit used up), c5 (its outbound buffer is full): in no ring
 //! ```
 //!
-//! Where a single consumer is active (RabbitMQ: `x-single-active-consumer`) only that one stands in a ring. Whoever takes
-//! over is the one of highest priority, of equals the longest subscribed. On a quorum queue one of higher priority takes
-//! over from one that is there: that one gets no more, and once it has settled what it holds the other is active.
+//! Where a single consumer is active (RabbitMQ: `x-single-active-consumer`) only that one stands in a ring. Whoever
+//! takes over is the one of highest priority, of equals the longest subscribed. On a quorum queue one of higher
+//! priority takes over from one that is there: that one gets no more, and once it has settled what it holds the other
+//! is active.
 //!
 //! Volatile state: it goes with the process, the messages do not.
 
@@ -17,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
+use super::arguments::QueueArguments;
 use super::inspect::{Origin, Subscriber};
 use super::lease::{FetchId, Holder};
 use super::outlet::Outlet;
@@ -91,6 +93,17 @@ pub enum Service {
     Single,
     /// One, until another of higher priority is there (RabbitMQ: on quorum queues).
     SingleByPriority,
+}
+
+impl Service {
+    /// What a queue's arguments say.
+    pub fn of(arguments: &QueueArguments) -> Self {
+        match (arguments.single_active_consumer, arguments.is_quorum()) {
+            (false, _) => Self::All,
+            (true, false) => Self::Single,
+            (true, true) => Self::SingleByPriority,
+        }
+    }
 }
 
 /// The consumers of one queue.

@@ -31,6 +31,15 @@ pub enum Priorities {
 const NORMAL_MAX: u8 = 4;
 
 impl Priorities {
+    /// What a queue's type and its `x-max-priority` say.
+    pub fn of(is_quorum: bool, max: Option<u64>) -> Self {
+        match max.and_then(|max| u8::try_from(max).ok()) {
+            _ if is_quorum => Self::NormalAndHigh,
+            Some(max) => Self::UpTo(max),
+            None => Self::None,
+        }
+    }
+
     /// The level of messages of a priority; none is the lowest, more than the highest is the highest (RabbitMQ).
     pub fn level_of(self, priority: u8) -> u8 {
         match self {

@@ -14,6 +14,7 @@ pub mod inspect;
 mod lane;
 pub mod lease;
 pub mod limits;
+pub mod name_prefix;
 mod operation;
 pub mod outlet;
 mod overdue;
@@ -58,7 +59,7 @@ pub use state::{Command, DropReason, Dropped, Remains};
 pub use turn::Turn;
 
 use age::Ages;
-use consumers::Consumers;
+use consumers::{Consumers, Service};
 use overdue::OverdueConsumer;
 use settings::Settings;
 use state::{Effects, State};
@@ -170,7 +171,7 @@ impl Queue {
         let inner = Inner {
             state: State::new(settings.limits.clone(), options.durable)
                 .keeping_all(options.arguments.is_quorum()),
-            consumers: Consumers::new(options.arguments.service()),
+            consumers: Consumers::new(Service::of(&options.arguments)),
             settings,
             deleted: false,
             last_used: now,
@@ -401,7 +402,6 @@ impl Queue {
             self.host.counted(self, level, seq, deliveries);
         }
         if !after.effects.dropped.is_empty() || !after.effects.gone.is_empty() {
-            // A queue either drops its dead messages or keeps them.
             let turn = after.turn.take_if(|_| !after.effects.dropped.is_empty());
             self.host.left(self, after.effects.dropped, after.effects.gone, turn, now);
         }

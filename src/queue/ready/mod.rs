@@ -201,8 +201,8 @@ impl Ready {
         self.body_bytes
     }
 
-    /// The level of which messages should be read back now: that whose turn it is, if the next message is asked for (`hungry`)
-    /// and not in memory or one of the last that are; else one whose head may have expired.
+    /// The level of which messages should be read back now: that whose turn it is, if the next message is asked for
+    /// (`hungry`) and not in memory or one of the last that are; else one whose head may have expired.
     pub fn wanted(&self, hungry: bool, now: Timestamp) -> Option<Lane> {
         if self.cold == 0 {
             return None;
