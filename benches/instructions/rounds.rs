@@ -1,5 +1,5 @@
 //! How many instructions a message takes on its way through the broker, counted by Valgrind: the one figure that a
-//! noisy machine cannot move. Each case fails above its limit, which is the count when it was set and a tenth.
+//! noisy machine cannot move. Each case fails above its limit, which is the count when it was set and a fifth.
 //!
 //! ```text
 //! cargo install gungraun-runner --version 0.20.0 --locked      # and Debian's package valgrind
@@ -29,11 +29,11 @@ fn at_most(thousands: u64) -> LibraryBenchmarkConfig {
 }
 
 #[library_benchmark(setup = path::warm)]
-#[bench::transient(args = (Case::Transient), config = at_most(30_000))]
-#[bench::confirmed_and_acked(args = (Case::ConfirmedAndAcked), config = at_most(30_000))]
-#[bench::kibibyte(args = (Case::Kibibyte), config = at_most(30_000))]
-#[bench::fanout(args = (Case::Fanout), config = at_most(30_000))]
-#[bench::topic(args = (Case::Topic), config = at_most(30_000))]
+#[bench::transient(args = (Case::Transient), config = at_most(5_100))]
+#[bench::confirmed_and_acked(args = (Case::ConfirmedAndAcked), config = at_most(9_300))]
+#[bench::kibibyte(args = (Case::Kibibyte), config = at_most(2_500))]
+#[bench::fanout(args = (Case::Fanout), config = at_most(3_000))]
+#[bench::topic(args = (Case::Topic), config = at_most(9_100))]
 fn a_round(mut path: Path) -> Path {
     path.round();
     path

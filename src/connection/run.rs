@@ -238,8 +238,8 @@ impl Connection {
         }
     }
 
-    /// The end that the broker or an operator wants by now. Asked before each read: who sends without a pause would never
-    /// let it be heard.
+    /// The end that the broker or an operator wants by now. Asked before each read: who sends without a pause would
+    /// never let it be heard.
     fn unheeded_end(&self) -> Option<Event> {
         if self.settings.stopping.is_cancelled() {
             return Some(Event::Stopping);

@@ -253,6 +253,10 @@ impl Shared {
     fn wait_for_slot(&self, tries: u64) -> Result<(), StoreError> {
         self.is_stalled.store(true, Ordering::Release);
         if self.options.driver == Driver::Caller {
+            if self.reclaim.is_locked() {
+                // It is the reclaiming that commits, and this is more than the file that it had seen.
+                return Err(self.no_slot());
+            }
             // Nobody else can free one; if this does not time and again, the error is the caller's.
             let worked = self.maintain();
             return if tries < CALLER_TRIES || worked? { Ok(()) } else { Err(self.no_slot()) };
